@@ -1,0 +1,154 @@
+#pragma once
+// Kernels on row rings (engine/layout/map.h). Each call handles a sub-range (rows, panels, blocks), so that the
+// caller splits work over threads; results do not depend on the split.
+//
+// Common contract. Rings 64-byte aligned. Output pad columns are NOT written (zero_pads does). Input pad columns
+// are zero and wide enough: pad_left >= window.pad_left, and the right side likewise for every x read. Input rows
+// outside [0, height) are skipped, not read. Inputs and outputs do not overlap, except where `out` says "may be in".
+// Time and addresses independent of: weights, activations. No scratch, no heap. Thread-safe.
+// Accumulation: fp32 FMA, per output element in tap order, so bits are equal over tiles, slabs and threads.
+#include <cstdint>
+#include <span>
+
+#include "base/cpu.h"
+#include "base/unary.h"
+#include "engine/layout/conv.h"
+#include "engine/layout/map.h"
+#include "engine/layout/tiles.h"
+
+namespace carrel {
+
+struct RowRange {
+  uint32_t begin = 0, end = 0;  // output rows [begin, end)
+};
+
+// out[oc, y, x] (+)= sum over taps [tap_begin, tap_end) of w * in. tap_begin == 0: starts from the bias;
+// else continues from what `out` holds. tap_end == taps: the activation is applied.
+struct ConvCall {
+  RowRing in, out;
+  uint32_t in_block = 0;      // first input block of the group
+  uint32_t out_block = 0;     // first output block of the group
+  uint32_t in_channels = 0;   // of the group
+  uint32_t out_channels = 0;  // of the group
+  uint32_t panel_begin = 0, panel_count = 0;
+  uint32_t tap_begin = 0, tap_end = 0, taps = 0;
+  const float* weights = nullptr;  // the tile, expanded to fp32; 64-byte aligned
+  Window window;
+  Unary activation;
+  RowRange rows;
+};
+
+// Per channel block [bias][kh*kw rows of 16].
+struct DepthwiseCall {
+  RowRing in, out;
+  uint32_t block_begin = 0, block_count = 0;
+  const float* weights = nullptr;  // of block_begin
+  Window window;
+  Unary activation;
+  RowRange rows;
+};
+
+enum class PoolKind : uint8_t { kMax = 0, kAverage = 1 };
+struct PoolCall {
+  RowRing in, out;
+  uint32_t block_begin = 0, block_count = 0;
+  PoolKind kind = PoolKind::kMax;
+  // kAverage divides by the taps inside the input (false) or inside the input extended by counted_* (true).
+  bool count_include_pad = false;
+  uint16_t counted_bottom = 0, counted_right = 0;  // end pads that count (top and left: window's)
+  Window window;  // max pads are never read: taps outside the input are skipped in x too
+  RowRange rows;
+};
+
+// Reduces rows [rows.begin, rows.end) of `in` into the 1 x 1 map `out`. first: starts over; last: finishes (divides).
+struct GlobalPoolCall {
+  RowRing in, out;
+  uint32_t block_begin = 0, block_count = 0;
+  PoolKind kind = PoolKind::kAverage;
+  RowRange rows;
+  bool first = false, last = false;
+};
+
+// out = f(in * scale + shift) per channel (vectors: per block [scale][shift]); vectors == nullptr: out = f(in).
+struct UnaryCall {
+  RowRing in, out;  // out may be in
+  uint32_t block_begin = 0, block_count = 0;
+  const float* vectors = nullptr;
+  bool prelu = false;  // vectors: per block [slope]; out = in >= 0 ? in : in * slope
+  Unary fn;
+  RowRange rows;
+};
+
+enum class BinaryFn : uint8_t { kAdd = 0, kSub, kMul, kDiv, kMax, kMin, kPow };
+// out = f(fn(a, b)). b: same shape as a, or a 1 x 1 map broadcast over rows and columns.
+struct BinaryCall {
+  RowRing a, b, out;  // out may be a or b (b only if it is not broadcast)
+  uint32_t block_begin = 0, block_count = 0;
+  BinaryFn fn = BinaryFn::kAdd;
+  bool swap = false;  // fn(b, a)
+  Unary activation;
+  RowRange rows;
+};
+
+// Local response normalisation across channels; all blocks of the rows.
+struct LrnCall {
+  RowRing in, out;
+  uint32_t size = 0;
+  float alpha = 0, beta = 0, bias = 0;
+  RowRange rows;
+};
+
+// Softmax (or its logarithm) over the channels of each pixel.
+struct SoftmaxCall {
+  RowRing in, out;  // out may be in
+  bool log = false;
+  RowRange rows;
+};
+
+// Copies all channels of `in` to channels [channel_begin, ...) of `out` (concat), or with `extract` channels
+// [channel_begin, channel_begin + out.channels) of `in` to `out` (split). Any channel_begin.
+struct CopyCall {
+  RowRing in, out;
+  uint32_t channel_begin = 0;
+  bool extract = false;
+  RowRange rows;
+};
+
+// Row y between the map and its dense form [channels][width] (how rows cross the boundary and how plain
+// tensors hold them). dense_channel_pitch: floats from one channel to the next.
+struct DenseRowCall {
+  RowRing map;
+  float* dense = nullptr;
+  size_t dense_channel_pitch = 0;
+  uint32_t y = 0;
+};
+
+struct RowKernels {
+  IsaLevel level = IsaLevel::kGeneric;
+  void (*conv)(const ConvCall&) = nullptr;
+  void (*depthwise)(const DepthwiseCall&) = nullptr;
+  void (*pool)(const PoolCall&) = nullptr;
+  void (*global_pool)(const GlobalPoolCall&) = nullptr;
+  void (*unary)(const UnaryCall&) = nullptr;
+  void (*binary)(const BinaryCall&) = nullptr;
+  void (*lrn)(const LrnCall&) = nullptr;
+  void (*softmax)(const SoftmaxCall&) = nullptr;
+  void (*copy)(const CopyCall&) = nullptr;
+  void (*dense_to_row)(const DenseRowCall&) = nullptr;
+  void (*row_to_dense)(const DenseRowCall&) = nullptr;
+  // Zeroes the pad columns of rows [begin, end).
+  void (*zero_pads)(const RowRing&, RowRange) = nullptr;
+  // A stored tile (fp16) to fp32, in place: the stored bytes lie at the END of the expanded_bytes buffer.
+  void (*expand_f16)(float* buffer, const TileGrid& grid, const TileInfo& tile) = nullptr;
+};
+
+// The best kernels that `mask` allows.
+const RowKernels& row_kernels(CpuMask mask);
+
+// The owner's side: from ONNX weights to the canonical stream (all tiles one after another, stored type).
+// `weights`: Conv (Cout, Cin, kh, kw), Depthwise (C, 1, kh, kw), Vectors (rows, C), Plain (elements). bias may be empty.
+// `stream` has grid.stored_bytes bytes.
+void pack_weights(const TileGrid& grid, std::span<const float> weights, std::span<const float> bias,
+                  std::span<std::byte> stream);
+
+}  // namespace carrel

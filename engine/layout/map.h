@@ -1,0 +1,46 @@
+#pragma once
+// Row layout of a feature map (C, H, W) in trusted memory.
+//
+// A row y holds all channels: [block][pad_left + W + pad_right][16] floats, block = channel / 16. The pad
+// columns are zero, so a convolution needs no edge case in x; lanes of channels >= C hold any finite or
+// non-finite garbage and are never read into a real channel. Rows live in a ring: row y is in slot
+// y % ring_rows, so a slab needs only the rows its consumers still want.
+#include <cstddef>
+#include <cstdint>
+
+namespace carrel {
+
+inline constexpr uint32_t kLanes = 16;  // channels per block: one AVX-512 register of floats
+
+struct MapShape {
+  uint32_t channels = 0;
+  uint32_t height = 0;
+  uint32_t width = 0;
+  uint32_t pad_left = 0;
+  uint32_t pad_right = 0;
+
+  constexpr uint32_t blocks() const { return (channels + kLanes - 1) / kLanes; }
+  // Floats from one block of a row to the next.
+  constexpr size_t block_pitch() const { return size_t{pad_left + width + pad_right} * kLanes; }
+  constexpr size_t row_floats() const { return blocks() * block_pitch(); }
+  constexpr size_t row_bytes() const { return row_floats() * sizeof(float); }
+  bool operator==(const MapShape&) const = default;
+};
+
+// A map's ring in memory. `base` is 64-byte aligned. A whole resident map has ring_rows == height.
+struct RowRing {
+  float* base = nullptr;
+  MapShape shape;
+  uint32_t ring_rows = 0;
+
+  // First float of block `block` of row `y` (its left pad).
+  float* block_row(uint32_t y, uint32_t block) const {
+    return base + size_t{y % ring_rows} * shape.row_floats() + block * shape.block_pitch();
+  }
+  // Pixel (y, x) of `block`: 16 floats. x may reach into the pads.
+  float* pixel(uint32_t y, int32_t x, uint32_t block) const {
+    return block_row(y, block) + (static_cast<int32_t>(shape.pad_left) + x) * int32_t{kLanes};
+  }
+};
+
+}  // namespace carrel
