@@ -1,0 +1,43 @@
+#pragma once
+// The owner's side of a sealed model: pack, encrypt, write; read back; verify; add programs.
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "compiler/graph/graph.h"
+#include "compiler/plan/plan.h"
+#include "engine/crypto/gcm.h"
+#include "engine/format/sealed_model.h"
+
+namespace carrel {
+
+struct SealOptions {
+  StoredType stored = StoredType::kF32;
+  std::vector<PlanRequest> programs;  // budgets x strategies to include; ones that do not fit are skipped and reported
+};
+using SealProgress = std::function<void(uint64_t done, uint64_t total)>;
+
+// Writes `path` beside and renames. Streams tile by tile: needs little memory beyond the graph's weights.
+// Returns the model id. Skipped programs (budget too small) are described in `notes`, one line each.
+Result<ModelId> seal_model(const Graph& graph, const SecretKey& key, const SealOptions& options, const std::string& path,
+                           const SealProgress& progress, std::vector<std::string>* notes);
+
+// The public part of a sealed file, parsed as hostile bytes.
+struct SealedInfo {
+  SealedHeader header;
+  ManifestHeader manifest;
+  std::vector<StreamDesc> streams;
+  std::vector<ProgramRecord> programs;
+  Graph architecture;  // shape-only weights
+  std::vector<std::byte> manifest_bytes;
+};
+Result<SealedInfo> read_sealed(const std::string& path);
+// The manifest's tag under `key`: kWrongKey or kAuthentication.
+Status authenticate_sealed(const SealedInfo& info, const SecretKey& key);
+// Every byte of the file: header, manifest, programs, every tile, every gap.
+Status verify_sealed(const std::string& path, const SecretKey& key, const SealProgress& progress);
+// Adds a program; same model id, fresh manifest salt; writes beside and renames.
+Status add_program(const std::string& path, const SecretKey& key, const std::vector<std::byte>& program);
+
+}  // namespace carrel

@@ -1,0 +1,54 @@
+#pragma once
+// The trusted engine: one sealed model, one program, one session, inside one fixed block of memory.
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/cpu.h"
+#include "base/result.h"
+#include "engine/crypto/gcm.h"
+#include "engine/format/sealed_model.h"
+#include "engine/host/host.h"
+#include "engine/host/trace.h"
+
+namespace carrel {
+
+// What the client hands to the engine over a channel of its own (never through the host).
+struct SessionSecrets {
+  SecretKey model_key;
+  SecretKey session_key;  // fresh per session: HKDF labels "carrel input", "carrel output", "carrel program"
+  ModelId expected_model;
+  uint32_t pin_model = 0;  // 1: expected_model must match
+  uint32_t reserved = 0;
+};
+
+struct EngineConfig {
+  std::span<std::byte> block;  // trusted, 4096-aligned, zeroed; budget - runtime_reserve_bytes(threads)
+  uint32_t threads = 1;
+  CpuMask cpu = 0;
+  TraceSink* trace = nullptr;  // tests only (inproc)
+};
+
+// All of the engine's own state; placed in static or platform memory, counted in runtime_reserve_bytes.
+class Engine {
+ public:
+  // `secrets` is wiped before this returns. Reads and checks the model's header: kWrongKey, kAuthentication,
+  // kInvalidInput. The spill key is drawn here.
+  static Status open(Host* host, const EngineConfig& config, SessionSecrets* secrets, Engine* engine);
+  ~Engine();  // wipes
+
+  // Reads, verifies and validates a program into the block. May be called once per session.
+  Status prepare(const Request& request);
+  // One image under `counter`, which must exceed every counter used before in the session.
+  Status run(const Request& request, RunStats* stats);
+
+  // Runs worker `index` (1 .. threads - 1) until close(); called by the platform on a thread of its own.
+  void worker_loop(uint32_t index);
+  void close();
+};
+
+// The enclave's main loop: requests until kClose or a broken channel. Any authentication failure wipes and ends
+// the session; every later request is refused.
+void serve(Engine* engine, Host* host);
+
+}  // namespace carrel
