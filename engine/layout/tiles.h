@@ -8,11 +8,12 @@
 // of min(16, Cin - 16 ib) rows, one per input channel.
 //   panel = [bias: width f32][tap 0 rows][tap 1 rows]...        (rows in the stored type, fp32 or fp16)
 // The bias row is always fp32. Small panels: several whole panels per tile. Large ones: a panel is cut at taps
-// into chunks of at most kMaxTileBytes; only chunk 0 has the bias row. A tile never holds parts of two panels.
+// into chunks of nearly equal length, each at most kMaxTileBytes when expanded to fp32 (so tiles do not depend on
+// the stored type); only chunk 0 has the bias row. A tile never holds parts of two panels.
 //
 // Depthwise: per channel block: [bias: 16 f32][kh*kw rows of 16], as many whole blocks per tile as fit.
 // Vectors (affine, prelu): per channel block `rows` rows of 16 f32, stored as fp32 always; affine: scale, shift.
-// Plain: raw row-major fp32 (or fp16) elements, cut every kMaxTileBytes.
+// Plain: raw row-major fp32 (or fp16) elements, cut every kMaxTileBytes of fp32.
 #include <cstdint>
 
 #include "base/result.h"
@@ -64,7 +65,8 @@ struct TileGrid {
   uint32_t max_expanded_bytes = 0;  // largest tile
 };
 
-// Errors: kInvalidInput if a product overflows, a dimension is 0, or one tap exceeds a tile.
+// kNone has no tiles. Errors: kInvalidInput if the shape is unknown or too large, a dimension is 0, or one
+// depthwise or vector block exceeds a tile.
 Result<TileGrid> make_tile_grid(const WeightsShape& shape);
 // Requires tile < grid.tile_count.
 TileInfo tile_info(const TileGrid& grid, uint32_t tile);
