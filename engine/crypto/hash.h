@@ -19,6 +19,7 @@ class Sha256 {
  public:
   Sha256();
   void update(std::span<const std::byte> data);
+  // Once; then the object is spent.
   Digest finish();
 
  private:
@@ -28,9 +29,31 @@ class Sha256 {
 };
 Digest sha256(std::span<const std::byte> data);
 
+// Incremental HMAC-SHA-256 (RFC 2104). The key may have any length. Wiped by its destructor.
+class HmacSha256 {
+ public:
+  explicit HmacSha256(std::span<const std::byte> key);
+  ~HmacSha256();
+  HmacSha256(const HmacSha256&) = delete;
+  HmacSha256& operator=(const HmacSha256&) = delete;
+  void update(std::span<const std::byte> data);
+  // Once; then the object is spent.
+  Digest finish();
+
+ private:
+  Sha256 inner_;
+  Sha256 outer_;
+};
+Digest hmac_sha256(std::span<const std::byte> key, std::span<const std::byte> data);
+
 // HKDF-Extract(salt, input key) then Expand(label): one 32-byte subkey. label: ASCII, at most 64 bytes.
 // Secret inputs and temporaries are wiped.
 SecretKey hkdf(const SecretKey& key, std::span<const std::byte> salt, const char* label);
+
+// The two halves of hkdf(): the pseudorandom key, and the first 32 bytes of the output. The result is
+// secret; the caller wipes it.
+Digest hkdf_extract(std::span<const std::byte> salt, std::span<const std::byte> input_key);
+Digest hkdf_expand(const Digest& pseudorandom_key, std::span<const std::byte> info);
 
 // Constant-time comparison. Secret.
 bool equal_constant_time(const void* a, const void* b, size_t bytes);
