@@ -8,6 +8,7 @@
 // bit and are zero where the CPU flushes denormals.
 //
 // Compile loops over these with -O3 -fno-math-errno (sqrt). Everything is static and always inlined:
+// translation units built for different ISAs never share a copy.
 #include <bit>
 #include <cstdint>
 #include <limits>

@@ -74,4 +74,16 @@ enum class PlainOp : uint16_t {
   kCount = 42,
 };
 
+inline const char* plain_op_name(PlainOp op) {
+  constexpr const char* kNames[] = {
+      "Unary", "Conv", "ConvTranspose", "Gemm", "MatMul", "Affine", "BatchNorm", "InstanceNorm",
+      "LayerNorm", "Lrn", "PRelu", "Softmax", "LogSoftmax", "MaxPool", "AveragePool", "Add",
+      "Sub", "Mul", "Div", "Pow", "Max", "Min", "ReduceMean", "ReduceSum", "ReduceMax",
+      "ReduceMin", "ReduceProd", "Concat", "Split", "Slice", "Pad", "Reshape", "Transpose",
+      "Expand", "Gather", "Resize", "DepthToSpace", "SpaceToDepth", "Cast", "Range", "Fill",
+      "Shape",
+  };
+  return op < PlainOp::kCount ? kNames[static_cast<uint16_t>(op)] : "?";
+}
+
 }  // namespace carrel
