@@ -1,0 +1,144 @@
+#pragma once
+// Depthwise convolution: a block's pixels stay in registers over all taps. Include after vec_<isa>.h.
+#include "engine/kernels/rows/elementwise_body.h"
+
+namespace carrel::CARREL_ROWS_ISA {
+
+// The kernel rows of one output row that lie inside the input, as [begin, end) of kh.
+struct KernelRows {
+  uint32_t begin, end;
+};
+inline KernelRows kernel_rows(const Window& window, uint32_t y, uint32_t height) {
+  const int32_t top = window.first_row(y), dilation = window.dilation_h;
+  const int32_t below = static_cast<int32_t>(height) - top;  // input rows from `top` down
+  const int32_t begin = top < 0 ? (-top + dilation - 1) / dilation : 0;
+  int32_t end = below <= 0 ? 0 : (below + dilation - 1) / dilation;
+  end = end < window.kernel_h ? end : window.kernel_h;
+  return {static_cast<uint32_t>(begin), static_cast<uint32_t>(end < begin ? begin : end)};
+}
+
+// One output row of one block.
+struct DepthwiseRow {
+  const RowRing* in;
+  const Window* window;
+  KernelRows rows;
+  uint32_t y, block;
+  const float* weights;  // [bias][taps]
+  float* out;
+  Vec low, high;
+};
+
+// The first input row's pixel under output pixel x and kernel column 0, for kernel row h.
+inline const float* depthwise_input(const DepthwiseRow& row, uint32_t h, uint32_t x) {
+  const uint32_t y = static_cast<uint32_t>(row.window->first_row(row.y) +
+                                           static_cast<int32_t>(h * row.window->dilation_h));
+  const int32_t left = static_cast<int32_t>(x * row.window->stride_w) - row.window->pad_left;
+  return row.in->pixel(y, left, row.block);
+}
+
+// kWidth, kStride: the kernel's width and stride_w; every input pixel of the tile is loaded once per row.
+template <int kPixels, int kWidth, int kStride>
+inline void depthwise_tile(const DepthwiseRow& row, uint32_t x) {
+  Vec sum[kPixels];
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) sum[i] = load(row.weights);
+  for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
+    const float* in = depthwise_input(row, h, x);
+    const float* weights = row.weights + (1 + h * kWidth) * kLanes;
+    Vec tap[kWidth];
+    CARREL_UNROLL
+    for (int w = 0; w < kWidth; ++w) tap[w] = load(weights + w * static_cast<int>(kLanes));
+    CARREL_UNROLL
+    for (int q = 0; q < (kPixels - 1) * kStride + kWidth; ++q) {
+      const Vec pixel = load(in + q * static_cast<int>(kLanes));
+      CARREL_UNROLL
+      for (int i = 0; i < kPixels; ++i) {
+        const int w = q - i * kStride;
+        if (w >= 0 && w < kWidth) sum[i] = multiply_add(pixel, tap[w], sum[i]);
+      }
+    }
+  }
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) {
+    store(row.out + (x + static_cast<uint32_t>(i)) * kLanes, clamped(row.low, row.high, sum[i]));
+  }
+}
+
+// Any window.
+template <int kPixels>
+inline void depthwise_tile_any(const DepthwiseRow& row, uint32_t x) {
+  const size_t stride = size_t{row.window->stride_w} * kLanes;
+  const uint32_t width = row.window->kernel_w;
+  Vec sum[kPixels];
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) sum[i] = load(row.weights);
+  for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
+    const float* in = depthwise_input(row, h, x);
+    const float* weights = row.weights + (size_t{1} + size_t{h} * width) * kLanes;
+    for (uint32_t w = 0; w < width; ++w, in += size_t{row.window->dilation_w} * kLanes, weights += kLanes) {
+      const Vec tap = load(weights);
+      CARREL_UNROLL
+      for (int i = 0; i < kPixels; ++i) {
+        sum[i] = multiply_add(load(in + static_cast<size_t>(i) * stride), tap, sum[i]);
+      }
+    }
+  }
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) {
+    store(row.out + (x + static_cast<uint32_t>(i)) * kLanes, clamped(row.low, row.high, sum[i]));
+  }
+}
+
+using DepthwiseRowFn = void (*)(const DepthwiseRow&, uint32_t width);
+
+// The last tile is moved left to end with the row, computing a few pixels twice; rows narrower than a tile go pixel
+// by pixel.
+template <int kWidth, int kStride>
+void depthwise_row(const DepthwiseRow& row, uint32_t width) {
+  constexpr uint32_t kTile = kTilePixels;
+  if (width < kTile) {
+    for (uint32_t x = 0; x < width; ++x) depthwise_tile<1, kWidth, kStride>(row, x);
+    return;
+  }
+  for (uint32_t x = 0; x < width; x += kTile) {
+    depthwise_tile<kTilePixels, kWidth, kStride>(row, x + kTile <= width ? x : width - kTile);
+  }
+}
+inline void depthwise_row_any(const DepthwiseRow& row, uint32_t width) {
+  constexpr uint32_t kTile = kTilePixels;
+  if (width < kTile) {
+    for (uint32_t x = 0; x < width; ++x) depthwise_tile_any<1>(row, x);
+    return;
+  }
+  for (uint32_t x = 0; x < width; x += kTile) {
+    depthwise_tile_any<kTilePixels>(row, x + kTile <= width ? x : width - kTile);
+  }
+}
+
+inline DepthwiseRowFn pick_depthwise(const Window& window) {
+  if (window.dilation_w != 1) return depthwise_row_any;
+  if (window.kernel_w == 3 && window.stride_w == 1) return depthwise_row<3, 1>;
+  if (window.kernel_w == 3 && window.stride_w == 2) return depthwise_row<3, 2>;
+  if (window.kernel_w == 5 && window.stride_w == 1) return depthwise_row<5, 1>;
+  if (window.kernel_w == 5 && window.stride_w == 2) return depthwise_row<5, 2>;
+  return depthwise_row_any;
+}
+
+void depthwise(const DepthwiseCall& call) {
+  const DepthwiseRowFn run = pick_depthwise(call.window);
+  const Clamp clamp = clamp_of(call.activation);
+  const uint32_t width = call.out.shape.width;
+  const size_t block_floats = (size_t{1} + size_t{call.window.kernel_h} * call.window.kernel_w) * kLanes;
+  for (uint32_t b = 0; b < call.block_count; ++b) {
+    const uint32_t block = call.block_begin + b;
+    for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
+      float* out = call.out.pixel(y, 0, block);
+      run({&call.in, &call.window, kernel_rows(call.window, y, call.in.shape.height), y, block,
+           call.weights + b * block_floats, out, splat(clamp.low), splat(clamp.high)},
+          width);
+      if (!clamp.all) apply_unary(call.activation, out, out, size_t{width} * kLanes);
+    }
+  }
+}
+
+}  // namespace carrel::CARREL_ROWS_ISA

@@ -1,0 +1,31 @@
+#pragma once
+// Inside this room: the kernels of each ISA, declared from row_kernels.inc.
+#include "engine/kernels/rows/rows.h"
+
+// Loops over registers must disappear, or the accumulators live in memory.
+#if defined(__clang__)
+#define CARREL_UNROLL _Pragma("clang loop unroll(full)")
+#define CARREL_SAME_INDEX _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define CARREL_UNROLL _Pragma("GCC unroll 32")
+// Iterations touch only their own index, though input and output may be the same array.
+#define CARREL_SAME_INDEX _Pragma("GCC ivdep")
+#endif
+
+namespace carrel {
+
+#define CARREL_ROW_KERNEL(name, ...) void name(__VA_ARGS__);
+namespace rows_generic {
+#include "engine/kernels/rows/row_kernels.inc"
+}
+#if defined(__x86_64__)
+namespace rows_avx2 {
+#include "engine/kernels/rows/row_kernels.inc"
+}
+namespace rows_avx512 {
+#include "engine/kernels/rows/row_kernels.inc"
+}
+#endif
+#undef CARREL_ROW_KERNEL
+
+}  // namespace carrel

@@ -1,0 +1,8 @@
+// Every rows kernel but the convolution, compiled for one ISA.
+#include "engine/kernels/rows/vec_generic.h"
+
+#include "engine/kernels/rows/channel_body.h"
+#include "engine/kernels/rows/depthwise_body.h"
+#include "engine/kernels/rows/map_body.h"
+#include "engine/kernels/rows/move_body.h"
+#include "engine/kernels/rows/pool_body.h"
