@@ -1,0 +1,65 @@
+#pragma once
+// Chooses, node by node, the engine layer that does it.
+#include <vector>
+
+#include "compiler/plan/layers.h"
+
+namespace carrel {
+
+class LayerBuilder {
+ public:
+  explicit LayerBuilder(const Graph& graph);
+  Status build();
+  LayerGraph take() { return std::move(out_); }
+
+ private:
+  // What a value is so far: -1 where it does not exist in that form.
+  struct Forms {
+    int map = -1;
+    int plain = -1;
+    ValueId flattened_from = kNoValue;  // a reshape of that value, not made unless somebody wants it
+  };
+
+  Status add_node(NodeId id);
+  bool try_map_node(NodeId id);  // true: a map layer does it
+  Status add_plain_node(NodeId id);
+  Status add_outputs();
+
+  bool add_conv(NodeId id);
+  bool add_fully_connected(NodeId id);
+  bool add_pool(NodeId id);
+  bool add_global_pool(NodeId id);
+  bool add_unary(NodeId id);
+  bool add_vectors(NodeId id, uint32_t rows, bool prelu);
+  bool add_binary(NodeId id);
+  bool add_binary_const(NodeId id, ValueId map_value, ValueId constant, bool constant_first);
+  bool add_concat(NodeId id);
+  bool add_split(NodeId id);
+  bool add_lrn(NodeId id);
+  bool add_softmax(NodeId id);
+  bool add_reshape(NodeId id);
+
+  const Node& node(NodeId id) const { return graph_.node(id); }
+  const Value& value(ValueId id) const { return graph_.value(id); }
+  Forms& forms(ValueId id) { return forms_[static_cast<size_t>(id)]; }
+  // Non-constant float value whose shape is a map's.
+  bool is_map_value(ValueId id, MapShape* map) const;
+  bool is_float_const(ValueId id) const;
+  bool channel_const(ValueId id, const Shape& like, uint32_t channels) const;
+
+  // The value in the wanted form; inserts a conversion or a constant's load. The first is for is_map_value only.
+  int as_map(ValueId id);
+  Result<int> as_plain(ValueId id);
+  int new_map(ValueId id, const MapShape& shape);
+  int new_plain(ValueId id);
+  Layer& new_layer(NodeId id, Opcode opcode, std::vector<int> inputs, std::vector<int> outputs);
+
+  const Graph& graph_;
+  std::vector<Forms> forms_;
+  LayerGraph out_;
+};
+
+// Grouped convolutions whose groups are not multiples of 16 channels are stored densely, zeros in between.
+bool groups_aligned(const Graph& graph, const Node& conv);
+
+}  // namespace carrel

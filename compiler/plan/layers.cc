@@ -1,0 +1,67 @@
+#include "compiler/plan/layers.h"
+
+#include <algorithm>
+
+#include "compiler/plan/layer_builder.h"
+
+namespace carrel {
+
+uint64_t PlanTensor::row_bytes() const {
+  if (kind == TensorKind::kMap) return map.row_bytes();
+  uint64_t bytes = sizeof(float);
+  for (int64_t d : dims) bytes *= static_cast<uint64_t>(d);
+  return std::max<uint64_t>(64, round_up(bytes, 64));
+}
+
+bool is_map_shape(const Shape& shape, MapShape* map) {
+  if ((shape.rank() != 4 && shape.rank() != 2) || shape[0] != 1) return false;
+  for (int i = 1; i < shape.rank(); ++i) {
+    if (shape[i] < 1 || shape[i] > 0xffff * (i == 1 ? 64 : 1)) return false;
+  }
+  *map = MapShape{};
+  map->channels = static_cast<uint32_t>(shape[1]);
+  map->height = shape.rank() == 4 ? static_cast<uint32_t>(shape[2]) : 1;
+  map->width = shape.rank() == 4 ? static_cast<uint32_t>(shape[3]) : 1;
+  return true;
+}
+
+namespace {
+
+// Columns right of the map that a window reads.
+uint32_t right_pad(const Window& w, const MapShape& in, const MapShape& out) {
+  const int64_t last = int64_t{out.width - 1} * w.stride_w + w.span_w() - w.pad_left;
+  return static_cast<uint32_t>(std::max<int64_t>(0, last - in.width));
+}
+
+// Convolutions read pad columns from the map; pools skip them on their own.
+void set_pads(LayerGraph* graph) {
+  for (const Layer& layer : graph->layers) {
+    if (layer.opcode != Opcode::kConv && layer.opcode != Opcode::kDepthwise) continue;
+    MapShape& in = graph->tensors[static_cast<size_t>(layer.inputs[0])].map;
+    const MapShape& out = graph->tensors[static_cast<size_t>(layer.outputs[0])].map;
+    in.pad_left = std::max<uint32_t>(in.pad_left, layer.window.pad_left);
+    in.pad_right = std::max(in.pad_right, right_pad(layer.window, in, out));
+  }
+}
+
+void number_streams(LayerGraph* graph) {
+  int next = 0;
+  for (Layer& layer : graph->layers) {
+    if (layer.weights.kind == WeightsKind::kNone) continue;
+    layer.first_stream = next;
+    next += static_cast<int>(layer.groups);
+  }
+}
+
+}  // namespace
+
+Result<LayerGraph> build_layers(const Graph& graph) {
+  LayerBuilder builder(graph);
+  CARREL_RETURN_IF_ERROR(builder.build());
+  LayerGraph layers = builder.take();
+  set_pads(&layers);
+  number_streams(&layers);
+  return layers;
+}
+
+}  // namespace carrel

@@ -1,0 +1,54 @@
+#pragma once
+// A graph as the engine sees it: layers over row maps wherever the operator allows, dense tensors elsewhere.
+#include <string>
+#include <vector>
+
+#include "compiler/graph/graph.h"
+#include "compiler/lower/lower.h"
+#include "engine/format/program.h"
+
+namespace carrel {
+
+struct PlanTensor {
+  std::string name;
+  TensorKind kind = TensorKind::kMap;
+  MapShape map;                // kMap; pads as its consumers need them
+  std::vector<int64_t> dims;   // kPlain
+  int input = -1, output = -1;  // index among the graph's inputs / outputs
+  uint32_t rows() const { return kind == TensorKind::kMap ? map.height : 1; }
+  uint64_t row_bytes() const;   // multiple of 64
+};
+
+// One graph node (or a conversion) and the engine operators that do it: one per channel group of a grouped
+// convolution, one per input of a concatenation, else one.
+struct Layer {
+  Opcode opcode = Opcode::kPlain;
+  NodeId node = -1;        // -1: conversion or constant
+  std::string name;
+  std::vector<int> inputs, outputs;  // PlanTensor indices
+  Window window;
+  Unary activation;
+  uint32_t args[3] = {};
+  float fargs[3] = {};
+  WeightsShape weights;    // of one group; kind kNone: no weights
+  uint32_t groups = 1;     // streams of this layer
+  int first_stream = -1;
+  ValueId constant = kNoValue;  // a kPlain stream that fills outputs[0]
+  PlainEncoding plain;          // kPlain
+  std::vector<int> plain_operands;  // kPlain inputs: PlanTensor index or -1 (omitted)
+  uint64_t scratch_bytes = 0;
+};
+
+struct LayerGraph {
+  std::vector<PlanTensor> tensors;
+  std::vector<Layer> layers;  // topological order
+  std::vector<int> inputs, outputs;  // PlanTensor indices
+};
+
+// Errors: kUnsupported naming the node.
+Result<LayerGraph> build_layers(const Graph& graph);
+
+// True if values of this shape are maps at the boundary: (1, C, H, W) or (1, C).
+bool is_map_shape(const Shape& shape, MapShape* map);
+
+}  // namespace carrel

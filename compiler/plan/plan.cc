@@ -1,0 +1,145 @@
+#include "compiler/plan/plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "compiler/plan/layers.h"
+#include "compiler/plan/lower.h"
+#include "compiler/plan/problem.h"
+#include "compiler/plan/report.h"
+
+namespace carrel {
+namespace {
+
+constexpr uint64_t kTagRoom = 64;  // a streamed tile's tag beside it, keeping buffers 64-aligned
+// Fragmentation and the program's own size are known only after lowering; each round takes back what was too much.
+constexpr int kMaxRounds = 12;
+
+ScheduleLimits limits_of(Strategy strategy, uint64_t arena_bytes) {
+  ScheduleLimits limits;
+  limits.budget_bytes = arena_bytes;
+  limits.fuse = strategy == Strategy::kAuto;
+  limits.slabs = strategy == Strategy::kAuto || strategy == Strategy::kYplane;
+  limits.stream_weights = strategy != Strategy::kWhole;
+  limits.resident_weights = strategy != Strategy::kChannel;
+  return limits;
+}
+
+// Everything about a request that does not depend on the budget.
+struct Context {
+  const StreamPlan& streams;
+  PlanRequest request;
+  LayerGraph layers;
+  PlanProblem stated;
+  uint32_t tile_buffer_bytes = 0;
+
+  uint64_t fixed_bytes(uint64_t program_bytes) const {
+    return runtime_reserve_bytes(request.threads) + round_up(program_bytes, 64) +
+           uint64_t{request.threads} * tile_buffer_bytes;
+  }
+};
+
+Result<Context> make_context(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
+  if (request.threads < 1 || request.threads > kMaxThreads) {
+    return Error(ErrorCode::kInvalidInput, "threads must be between 1 and %u", kMaxThreads);
+  }
+  Context context{streams, request, {}, {}, 0};
+  CARREL_ASSIGN(context.layers, build_layers(graph));
+  CARREL_ASSIGN(context.stated, state_problem(context.layers, streams));
+  if (request.strategy == Strategy::kWhole) return context;
+  for (const Layer& layer : context.layers.layers) {
+    if (layer.opcode != Opcode::kConv) continue;
+    CARREL_ASSIGN(const TileGrid grid, make_tile_grid(streams.streams[static_cast<size_t>(layer.first_stream)].shape));
+    context.tile_buffer_bytes = std::max(context.tile_buffer_bytes,
+                                         static_cast<uint32_t>(round_up(grid.max_expanded_bytes + kTagRoom, 64)));
+  }
+  return context;
+}
+
+ProgramHeader header_of(const Context& context, const Lowered& lowered, uint64_t peak_bytes) {
+  ProgramHeader header{};
+  header.magic = kProgramMagic;
+  header.version = kProgramVersion;
+  header.budget_bytes = context.request.budget_bytes;
+  header.planned_peak_bytes = peak_bytes;
+  header.arena_bytes = lowered.arena_bytes;
+  header.store_bytes = lowered.store_bytes;
+  header.tile_buffer_bytes = context.tile_buffer_bytes;
+  header.threads = static_cast<uint8_t>(context.request.threads);
+  header.isa = static_cast<uint8_t>(context.request.isa);
+  header.strategy = static_cast<uint8_t>(context.request.strategy);
+  header.input_count = static_cast<uint8_t>(context.layers.inputs.size());
+  header.output_count = static_cast<uint8_t>(context.layers.outputs.size());
+  return header;
+}
+
+Error too_small() { return Error(ErrorCode::kBudgetTooSmall, "the budget is too small"); }
+
+// A plan for the context's budget; kBudgetTooSmall without detail if there is none.
+Result<Plan> plan_once(const Context& context, bool keep_weights) {
+  const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
+  const uint64_t budget = context.request.budget_bytes;
+  uint64_t program_bytes = 0;
+  uint64_t tighten = 0;
+  for (int round = 0; round < kMaxRounds; ++round) {
+    const uint64_t fixed = context.fixed_bytes(program_bytes);
+    if (fixed + tighten >= budget) return too_small();
+    const ScheduleLimits limits = limits_of(context.request.strategy, budget - fixed - tighten);
+    CARREL_ASSIGN(const Schedule schedule, make_schedule(context.stated.problem, cost, limits));
+    const uint64_t arena_limit = keep_weights ? budget - fixed : 0;
+    CARREL_ASSIGN(Lowered lowered, lower_schedule(context.layers, context.streams, context.stated.problem, schedule, arena_limit));
+    const uint64_t blob_bytes = program_blob_bytes(lowered.tables);
+    const uint64_t peak = context.fixed_bytes(blob_bytes) + lowered.arena_bytes;
+    if (peak <= budget) {
+      Plan plan;
+      plan.request = context.request;
+      plan.program = write_program(header_of(context, lowered, peak), lowered.tables);
+      fill_report(context.layers, context.stated.problem, schedule, lowered, &plan);
+      return plan;
+    }
+    if (blob_bytes > program_bytes) program_bytes = blob_bytes;
+    else tighten += peak - budget;
+  }
+  return too_small();
+}
+
+// Smallest budget that plan_once accepts, to a quarter of a per cent.
+Result<uint64_t> search_least(Context context) {
+  const auto fits = [&](uint64_t budget) {
+    context.request.budget_bytes = budget;
+    return plan_once(context, false).ok();
+  };
+  uint64_t low = context.fixed_bytes(0), high = 2 * low;
+  constexpr uint64_t kMost = uint64_t{1} << 42;
+  while (!fits(high)) {
+    low = high;
+    high *= 2;
+    if (high > kMost) return Error(ErrorCode::kUnsupported, "no budget is large enough for this network");
+  }
+  while (high - low > std::max<uint64_t>(4096, high / 400)) {
+    const uint64_t middle = low + (high - low) / 2;
+    (fits(middle) ? high : low) = middle;
+  }
+  return round_up(high, 4096);
+}
+
+}  // namespace
+
+Result<Plan> plan_program(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
+  CARREL_ASSIGN(const Context context, make_context(graph, streams, request));
+  Result<Plan> plan = plan_once(context, true);
+  if (plan.ok() || plan.error().code() != ErrorCode::kBudgetTooSmall) return plan;
+  CARREL_ASSIGN(const uint64_t least, search_least(context));
+  char have[32], want[32];
+  return Error(ErrorCode::kBudgetTooSmall, "%s is too small for strategy %s; the least that works is %lu bytes (%s)",
+               format_bytes(request.budget_bytes, have), strategy_name(request.strategy), least,
+               format_bytes(least, want)).with_detail(least);
+}
+
+Result<uint64_t> least_budget(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
+  CARREL_ASSIGN(const Context context, make_context(graph, streams, request));
+  return search_least(context);
+}
+
+}  // namespace carrel

@@ -1,0 +1,107 @@
+#include "compiler/plan/problem.h"
+
+namespace carrel {
+namespace {
+
+RowNeed need_of(const LayerGraph& graph, const Layer& layer, size_t input) {
+  const PlanTensor& in = graph.tensors[static_cast<size_t>(layer.inputs[input])];
+  RowNeed need;
+  switch (layer.opcode) {
+    case Opcode::kConv:
+    case Opcode::kDepthwise:
+    case Opcode::kPool:
+      need.stride = layer.window.stride_h;
+      need.span = static_cast<uint32_t>(layer.window.span_h());
+      need.pad = layer.window.pad_top;
+      if (need.span >= in.rows()) need.kind = RowNeed::Kind::kAll;
+      return need;
+    case Opcode::kGlobalPool:
+    case Opcode::kRowsToPlain:
+      need.kind = RowNeed::Kind::kAccumulate;
+      return need;
+    case Opcode::kPlain:
+    case Opcode::kPlainToRows:
+      need.kind = RowNeed::Kind::kAll;
+      return need;
+    case Opcode::kBinary: {
+      const PlanTensor& out = graph.tensors[static_cast<size_t>(layer.outputs[0])];
+      if (in.rows() != out.rows()) need.kind = RowNeed::Kind::kAll;
+      return need;
+    }
+    default:
+      return need;
+  }
+}
+
+NodeWork work_of(const LayerGraph& graph, const Layer& layer) {
+  NodeWork work;
+  for (int t : layer.outputs) {
+    const PlanTensor& out = graph.tensors[static_cast<size_t>(t)];
+    work.touched_bytes += static_cast<double>(out.rows()) * static_cast<double>(out.row_bytes());
+  }
+  for (int t : layer.inputs) {
+    const PlanTensor& in = graph.tensors[static_cast<size_t>(t)];
+    work.touched_bytes += static_cast<double>(in.rows()) * static_cast<double>(in.row_bytes());
+  }
+  if (layer.outputs.empty()) return work;
+  const PlanTensor& out = graph.tensors[static_cast<size_t>(layer.outputs[0])];
+  if (layer.opcode == Opcode::kConv) {
+    work.rows = out.map.height;
+    work.width = out.map.width;
+    work.macs = static_cast<double>(work.rows) * work.width * layer.weights.kernel_h * layer.weights.kernel_w *
+                layer.weights.in_channels * layer.weights.out_channels * layer.groups;
+    work.touched_bytes = 0;
+  }
+  if (layer.opcode == Opcode::kDepthwise) {
+    work.rows = out.map.height;
+    work.touched_bytes *= 0.2 * layer.weights.kernel_h * layer.weights.kernel_w;
+  }
+  return work;
+}
+
+Result<SchedNode> node_of(const LayerGraph& graph, const StreamPlan& streams, const Layer& layer) {
+  SchedNode node;
+  node.name = layer.name;
+  node.inputs.assign(layer.inputs.begin(), layer.inputs.end());
+  node.outputs.assign(layer.outputs.begin(), layer.outputs.end());
+  for (size_t i = 0; i < layer.inputs.size(); ++i) node.needs.push_back(need_of(graph, layer, i));
+  node.scratch_bytes = layer.scratch_bytes;
+  if (layer.first_stream < 0) return node;
+  for (uint32_t g = 0; g < layer.groups; ++g) {
+    CARREL_ASSIGN(const TileGrid grid, make_tile_grid(streams.streams[static_cast<size_t>(layer.first_stream) + g].shape));
+    node.weight_stored_bytes += grid.stored_bytes;
+    if (layer.constant == kNoValue) node.weight_resident_bytes += grid.expanded_bytes;
+  }
+  node.streamable = layer.opcode == Opcode::kConv;
+  return node;
+}
+
+}  // namespace
+
+Result<PlanProblem> state_problem(const LayerGraph& graph, const StreamPlan& streams) {
+  PlanProblem out;
+  for (const PlanTensor& t : graph.tensors) {
+    SchedTensor s;
+    s.name = t.name;
+    s.rows = t.rows();
+    s.row_bytes = t.row_bytes();
+    s.spillable = t.kind == TensorKind::kMap;
+    s.is_input = t.input >= 0;
+    s.is_output = t.output >= 0;
+    out.problem.tensors.push_back(std::move(s));
+  }
+  for (size_t i = 0; i < graph.layers.size(); ++i) {
+    CARREL_ASSIGN(SchedNode node, node_of(graph, streams, graph.layers[i]));
+    const NodeIndex n = static_cast<NodeIndex>(i);
+    for (TensorIndex t : node.outputs) out.problem.tensors[static_cast<size_t>(t)].producer = n;
+    for (TensorIndex t : node.inputs) {
+      std::vector<NodeIndex>& consumers = out.problem.tensors[static_cast<size_t>(t)].consumers;
+      if (consumers.empty() || consumers.back() != n) consumers.push_back(n);
+    }
+    out.problem.nodes.push_back(std::move(node));
+    out.work.push_back(work_of(graph, graph.layers[i]));
+  }
+  return out;
+}
+
+}  // namespace carrel

@@ -1,0 +1,10 @@
+#pragma once
+// The human side of a plan.
+#include "compiler/plan/lower.h"
+
+namespace carrel {
+
+void fill_report(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule, const Lowered& lowered,
+                 Plan* plan);
+
+}  // namespace carrel

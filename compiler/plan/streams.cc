@@ -1,0 +1,161 @@
+// The weight streams of a graph: their geometry and their numbers.
+#include <algorithm>
+
+#include "compiler/plan/layers.h"
+#include "compiler/plan/layer_builder.h"
+#include "compiler/plan/plan.h"
+#include "engine/format/sealed_model.h"
+
+namespace carrel {
+namespace {
+
+constexpr uint64_t kStreamAlignment = 64;
+constexpr uint64_t kTagBytesPerTile = 16;
+
+bool has_input(const Node& node, size_t i) { return node.inputs.size() > i && node.inputs[i] != kNoValue; }
+
+std::vector<float> copy_range(std::span<const float> all, size_t begin, size_t count) {
+  return {all.begin() + static_cast<std::ptrdiff_t>(begin), all.begin() + static_cast<std::ptrdiff_t>(begin + count)};
+}
+
+// Constant `value` as `count` numbers: itself, or its only number repeated.
+std::vector<float> spread(const Tensor& value, size_t count) {
+  const std::span<const float> f = value.f32();
+  if (f.size() == count) return {f.begin(), f.end()};
+  return std::vector<float>(count, f[0]);
+}
+
+// (Cout, Cin / groups, kh, kw) to (Cout, Cin, kh, kw) with zeros between the groups.
+std::vector<float> spread_groups(std::span<const float> w, size_t out_channels, size_t groups, size_t group_row) {
+  std::vector<float> dense(out_channels * groups * group_row, 0.0f);
+  const size_t outs_per_group = out_channels / groups;
+  for (size_t oc = 0; oc < out_channels; ++oc) {
+    const size_t group = oc / outs_per_group;
+    std::copy_n(w.begin() + static_cast<std::ptrdiff_t>(oc * group_row), group_row,
+                dense.begin() + static_cast<std::ptrdiff_t>((oc * groups + group) * group_row));
+  }
+  return dense;
+}
+
+StreamWeights conv_weights(const Graph& graph, const Node& node, const WeightsShape& shape, int32_t group) {
+  const std::span<const float> w = graph.value(node.inputs[1]).constant->f32();
+  const size_t group_row = size_t{shape.kernel_h} * shape.kernel_w * static_cast<size_t>(graph.value(node.inputs[1]).shape[1]);
+  const size_t outs = shape.out_channels;
+  const size_t groups = static_cast<size_t>(node.attributes.int_or("group", 1));
+  StreamWeights out;
+  if (groups == 1 || shape.kind == WeightsKind::kDepthwise || groups_aligned(graph, node)) {
+    out.weights = copy_range(w, static_cast<size_t>(group) * outs * group_row, outs * group_row);
+  } else {
+    out.weights = spread_groups(w, outs, groups, group_row);
+  }
+  if (has_input(node, 2)) {
+    out.bias = copy_range(graph.value(node.inputs[2]).constant->f32(), static_cast<size_t>(group) * outs, outs);
+  }
+  return out;
+}
+
+// Gemm and MatMul as a convolution over the whole map: rows of the transposed B, times alpha; beta C as the bias.
+StreamWeights dense_weights(const Graph& graph, const Node& node) {
+  const Tensor& b = *graph.value(node.inputs[1]).constant;
+  const bool gemm = node.op == OpType::kGemm;
+  const bool transposed = gemm && node.attributes.int_or("transB", 0) != 0;
+  const float alpha = gemm ? node.attributes.float_or("alpha", 1.0f) : 1.0f;
+  const float beta = gemm ? node.attributes.float_or("beta", 1.0f) : 1.0f;
+  const size_t outs = static_cast<size_t>(b.shape[transposed ? 0 : 1]);
+  const size_t ins = static_cast<size_t>(b.shape[transposed ? 1 : 0]);
+  const std::span<const float> w = b.f32();
+  StreamWeights out;
+  out.weights.resize(outs * ins);
+  if (transposed) {
+    for (size_t i = 0; i < outs * ins; ++i) out.weights[i] = alpha * w[i];
+  } else {
+    constexpr size_t kBlock = 64;  // both sides of the transpose stay in cache
+    for (size_t n0 = 0; n0 < outs; n0 += kBlock) {
+      for (size_t k = 0; k < ins; ++k) {
+        for (size_t n = n0; n < std::min(outs, n0 + kBlock); ++n) out.weights[n * ins + k] = alpha * w[k * outs + n];
+      }
+    }
+  }
+  if (gemm && has_input(node, 2)) {
+    out.bias = spread(*graph.value(node.inputs[2]).constant, outs);
+    for (float& v : out.bias) v *= beta;
+  }
+  return out;
+}
+
+// Rows of numbers per channel: affine scale and shift, or slopes.
+Result<StreamWeights> vector_weights(const Graph& graph, const Node& node, const WeightsShape& shape) {
+  const size_t channels = shape.out_channels;
+  const auto constant = [&](size_t i) { return graph.value(node.inputs[i]).constant; };
+  std::vector<float> scale(channels, 1.0f), shift(channels, 0.0f);
+  const bool first = has_input(node, 0) && constant(0) != nullptr;
+  switch (node.op) {
+    case OpType::kPRelu:
+      return StreamWeights{spread(*constant(1), channels), {}};
+    case OpType::kAffine:
+      scale = spread(*constant(1), channels);
+      shift = spread(*constant(2), channels);
+      break;
+    case OpType::kAdd:
+      shift = spread(*constant(first ? 0 : 1), channels);
+      break;
+    case OpType::kSub:
+      shift = spread(*constant(first ? 0 : 1), channels);
+      if (first) scale.assign(channels, -1.0f);
+      else for (float& v : shift) v = -v;
+      break;
+    case OpType::kMul:
+      scale = spread(*constant(first ? 0 : 1), channels);
+      break;
+    case OpType::kDiv:
+      scale = spread(*constant(1), channels);
+      for (float& v : scale) v = 1.0f / v;
+      break;
+    default:
+      return Error(ErrorCode::kUnsupported, "%s: no weights for %s", node.name.c_str(), op_name(node.op));
+  }
+  scale.insert(scale.end(), shift.begin(), shift.end());
+  return StreamWeights{std::move(scale), {}};
+}
+
+}  // namespace
+
+Result<StreamPlan> plan_streams(const Graph& graph, StoredType stored) {
+  CARREL_ASSIGN(const LayerGraph layers, build_layers(graph));
+  StreamPlan plan;
+  uint64_t offset = kTilesOffset;
+  for (const Layer& layer : layers.layers) {
+    if (layer.weights.kind == WeightsKind::kNone) continue;
+    for (uint32_t group = 0; group < layer.groups; ++group) {
+      StreamDesc stream{};
+      stream.shape = layer.weights;
+      const bool exact = layer.weights.kind == WeightsKind::kVectors;
+      stream.shape.stored = exact ? StoredType::kF32 : stored;
+      CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
+      offset = round_up(offset, kStreamAlignment);
+      stream.file_offset = offset;
+      stream.first_tile = plan.tile_count;
+      offset += grid.stored_bytes + kTagBytesPerTile * grid.tile_count;
+      plan.tile_count += grid.tile_count;
+      plan.streams.push_back(stream);
+      plan.sources.push_back({layer.node, static_cast<int32_t>(group), layer.constant});
+    }
+  }
+  plan.tiles_bytes = round_up(offset, kStreamAlignment) - kTilesOffset;
+  return plan;
+}
+
+Result<StreamWeights> stream_weights(const Graph& graph, const StreamPlan& plan, size_t index) {
+  const StreamPlan::Source& source = plan.sources[index];
+  const WeightsShape& shape = plan.streams[index].shape;
+  if (source.plain_value != kNoValue) {
+    const std::span<const float> f = graph.value(source.plain_value).constant->f32();
+    return StreamWeights{{f.begin(), f.end()}, {}};
+  }
+  const Node& node = graph.node(source.node);
+  if (shape.kind == WeightsKind::kVectors) return vector_weights(graph, node, shape);
+  if (node.op == OpType::kConv) return conv_weights(graph, node, shape, source.group);
+  return dense_weights(graph, node);
+}
+
+}  // namespace carrel

@@ -1,0 +1,20 @@
+#pragma once
+// Prices what a schedule does. Seconds.
+#include <cstdint>
+
+#include "compiler/schedule/problem.h"
+
+namespace carrel {
+
+class CostModel {
+ public:
+  virtual ~CostModel() = default;
+  // `node` in `actions` slabs that together make every output row.
+  virtual double compute_seconds(NodeIndex node, uint32_t actions) const = 0;
+  // Weights into the small tier (decrypted, or whatever the tier demands).
+  virtual double fetch_seconds(uint64_t bytes) const = 0;
+  // One row tensor's way out, or back.
+  virtual double spill_seconds(uint64_t bytes) const = 0;
+};
+
+}  // namespace carrel

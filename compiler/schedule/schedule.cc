@@ -1,0 +1,235 @@
+#include "compiler/schedule/schedule.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace carrel {
+namespace {
+
+// Cuts with more undecided tensors than this choose all kept or all spilled: the states stay few.
+constexpr size_t kMaxFreeTensors = 5;
+// Longer depth-first chains were never better on the networks of the zoo, and the search is linear in this.
+constexpr NodeIndex kMaxSegmentNodes = 28;
+
+using State = std::vector<TensorIndex>;  // the tensors alive at a cut that are kept, ascending
+
+struct Entry {
+  double seconds = 0;
+  NodeIndex from = -1;  // previous cut
+  State from_state;
+  uint32_t rounds = 0;
+  std::vector<WeightsChoice> weights;
+  uint64_t memory_bytes = 0;
+  double segment_seconds = 0;
+};
+using Frontier = std::map<State, Entry>;
+
+// What a segment with given rounds costs apart from the choice of what stays.
+struct Candidate {
+  NodeIndex first = 0, end = 0;
+  uint32_t rounds = 0;
+  Simulation sim;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits)
+      : problem_(problem), cost_(cost), limits_(limits) {}
+
+  Result<Schedule> run() {
+    const NodeIndex n = static_cast<NodeIndex>(problem_.nodes.size());
+    best_.resize(static_cast<size_t>(n) + 1);
+    best_[0][{}] = Entry{};
+    NodeIndex reached = 0;
+    for (NodeIndex first = 0; first < n; ++first) {
+      if (best_[static_cast<size_t>(first)].empty()) continue;
+      reached = std::max(reached, extend(first));
+    }
+    if (best_[static_cast<size_t>(n)].empty()) {
+      return Error(ErrorCode::kBudgetTooSmall, "budget too small for %s",
+                   problem_.nodes[static_cast<size_t>(std::min(reached, n - 1))].name.c_str());
+    }
+    return trace_back();
+  }
+
+ private:
+  const SchedTensor& tensor(TensorIndex t) const { return problem_.tensors[static_cast<size_t>(t)]; }
+  const SchedNode& node(NodeIndex n) const { return problem_.nodes[static_cast<size_t>(n)]; }
+  uint64_t whole_bytes(TensorIndex t) const { return tensor(t).rows * tensor(t).row_bytes; }
+
+  // Tries every segment that starts at `first`; returns the furthest cut reached.
+  NodeIndex extend(NodeIndex first) {
+    const NodeIndex n = static_cast<NodeIndex>(problem_.nodes.size());
+    const NodeIndex last = limits_.fuse ? std::min<NodeIndex>(n, first + kMaxSegmentNodes) : first + 1;
+    NodeIndex reached = first;
+    int misses = 0;
+    for (NodeIndex end = first + 1; end <= last && misses < 3; ++end) {
+      bool fits = false;
+      for (uint32_t rounds : round_choices(first, end)) {
+        Candidate c{first, end, rounds, simulate_segment(problem_, first, end, rounds, false)};
+        if (try_candidate(c)) fits = true;
+      }
+      misses = fits ? 0 : misses + 1;
+      if (fits) reached = end;
+    }
+    return reached;
+  }
+
+  std::vector<uint32_t> round_choices(NodeIndex first, NodeIndex end) const {
+    uint32_t rows = 1;
+    for (NodeIndex n = first; n < end; ++n) {
+      for (size_t i = 0; i < node(n).inputs.size(); ++i) {
+        if (node(n).needs[i].kind == RowNeed::Kind::kAccumulate) rows = std::max(rows, tensor(node(n).inputs[i]).rows);
+      }
+      for (TensorIndex t : node(n).outputs) {
+        const SchedTensor& out = tensor(t);
+        const bool leaves = out.is_output || out.consumers.empty() || out.consumers.back() >= end;
+        if (leaves) rows = std::max(rows, out.rows);
+      }
+    }
+    std::set<uint32_t> rounds = {1};
+    if (limits_.slabs) {
+      for (uint32_t slab : {rows / 2, rows / 4, 28u, 14u, 8u, 7u, 4u, 2u, 1u}) {
+        if (slab >= 1 && slab <= rows) rounds.insert((rows + slab - 1) / slab);
+      }
+    }
+    return {rounds.begin(), rounds.end()};
+  }
+
+  // Adds the candidate to the frontier at its end for every state at its start; false if none fits.
+  bool try_candidate(const Candidate& c) {
+    bool fits = false;
+    std::vector<TensorIndex> leaving;
+    for (const SegmentTensor& s : c.sim.tensors) {
+      const bool later = !tensor(s.tensor).consumers.empty() && tensor(s.tensor).consumers.back() >= c.end;
+      if (!s.external && later) leaving.push_back(s.tensor);
+    }
+    for (const auto& [state, entry] : best_[static_cast<size_t>(c.first)]) {
+      for (const State& fresh : keep_choices(leaving)) fits |= try_state(c, state, entry, fresh);
+    }
+    return fits;
+  }
+
+  // Which of the leaving tensors stay: every subset if there are few.
+  std::vector<State> keep_choices(const std::vector<TensorIndex>& leaving) const {
+    State forced, free;
+    for (TensorIndex t : leaving) (tensor(t).spillable ? free : forced).push_back(t);
+    std::vector<State> choices;
+    const bool few = free.size() <= kMaxFreeTensors;
+    const uint32_t count = few ? 1u << free.size() : 2u;
+    for (uint32_t mask = 0; mask < count; ++mask) {
+      State kept = forced;
+      for (size_t i = 0; i < free.size(); ++i) {
+        if (few ? (mask >> i) & 1 : mask) kept.push_back(free[i]);
+      }
+      choices.push_back(std::move(kept));
+    }
+    return choices;
+  }
+
+  bool try_state(const Candidate& c, const State& state, const Entry& from, const State& fresh) {
+    std::set<TensorIndex> kept(state.begin(), state.end());
+    kept.insert(fresh.begin(), fresh.end());
+    uint64_t memory = 0;
+    for (TensorIndex t : kept) memory += whole_bytes(t);
+    double seconds = 0;
+    uint64_t scratch = 0;
+    for (const SegmentTensor& s : c.sim.tensors) {
+      const bool stays = kept.contains(s.tensor);
+      if (!stays) memory += s.ring_rows * tensor(s.tensor).row_bytes;
+      if (s.external && !stays) seconds += cost_.spill_seconds(whole_bytes(s.tensor));
+      if (s.leaves && !stays) seconds += cost_.spill_seconds(whole_bytes(s.tensor));
+    }
+    for (NodeIndex n = c.first; n < c.end; ++n) scratch += node(n).scratch_bytes;
+    memory += scratch;
+    if (memory > limits_.budget_bytes) return false;
+    Entry entry;
+    if (!choose_weights(c, &memory, &seconds, &entry.weights)) return false;
+    for (NodeIndex n = c.first; n < c.end; ++n) {
+      seconds += cost_.compute_seconds(n, c.sim.actions_of_node[static_cast<size_t>(n - c.first)]);
+    }
+    State next;
+    for (TensorIndex t : kept) {
+      if (!tensor(t).consumers.empty() && tensor(t).consumers.back() >= c.end) next.push_back(t);
+    }
+    entry.seconds = from.seconds + seconds;
+    entry.segment_seconds = seconds;
+    entry.from = c.first;
+    entry.from_state = state;
+    entry.rounds = c.rounds;
+    entry.memory_bytes = memory;
+    Frontier& frontier = best_[static_cast<size_t>(c.end)];
+    const auto found = frontier.find(next);
+    if (found == frontier.end() || entry.seconds < found->second.seconds) frontier[next] = std::move(entry);
+    return true;
+  }
+
+  // Keeps weights where that saves fetching, best saving first, while there is room.
+  bool choose_weights(const Candidate& c, uint64_t* memory, double* seconds,
+                      std::vector<WeightsChoice>* choices) const {
+    choices->assign(static_cast<size_t>(c.end - c.first), WeightsChoice::kNone);
+    std::vector<NodeIndex> optional;
+    for (NodeIndex n = c.first; n < c.end; ++n) {
+      const SchedNode& me = node(n);
+      if (me.weight_stored_bytes == 0) continue;
+      const bool stream = me.streamable && limits_.stream_weights;
+      if (!stream && me.streamable && !limits_.resident_weights) return false;
+      (*choices)[static_cast<size_t>(n - c.first)] = stream ? WeightsChoice::kStreamed : WeightsChoice::kResident;
+      if (!stream) *memory += me.weight_resident_bytes;
+      else if (limits_.resident_weights && actions(c, n) > 1) optional.push_back(n);
+    }
+    if (*memory > limits_.budget_bytes) return false;
+    std::stable_sort(optional.begin(), optional.end(), [&](NodeIndex a, NodeIndex b) { return actions(c, a) > actions(c, b); });
+    for (NodeIndex n : optional) {
+      if (*memory + node(n).weight_resident_bytes > limits_.budget_bytes) continue;
+      *memory += node(n).weight_resident_bytes;
+      (*choices)[static_cast<size_t>(n - c.first)] = WeightsChoice::kResident;
+    }
+    for (NodeIndex n = c.first; n < c.end; ++n) {
+      const bool streamed = (*choices)[static_cast<size_t>(n - c.first)] == WeightsChoice::kStreamed;
+      *seconds += cost_.fetch_seconds(node(n).weight_stored_bytes * (streamed ? actions(c, n) : 1));
+    }
+    return true;
+  }
+
+  static uint32_t actions(const Candidate& c, NodeIndex n) {
+    return c.sim.actions_of_node[static_cast<size_t>(n - c.first)];
+  }
+
+  Result<Schedule> trace_back() {
+    const NodeIndex n = static_cast<NodeIndex>(problem_.nodes.size());
+    Schedule schedule;
+    schedule.kept.assign(problem_.tensors.size(), false);
+    const Frontier& finish = best_[static_cast<size_t>(n)];
+    NodeIndex cut = n;
+    State state = std::min_element(finish.begin(), finish.end(), [](const auto& a, const auto& b) {
+                    return a.second.seconds < b.second.seconds;
+                  })->first;
+    schedule.seconds = finish.at(state).seconds;
+    while (cut > 0) {
+      const Entry& entry = best_[static_cast<size_t>(cut)].at(state);
+      for (TensorIndex t : state) schedule.kept[static_cast<size_t>(t)] = true;
+      Segment segment{entry.from, cut, entry.rounds, simulate_segment(problem_, entry.from, cut, entry.rounds, true),
+                      entry.weights, entry.memory_bytes, entry.segment_seconds};
+      schedule.segments.push_back(std::move(segment));
+      cut = entry.from;
+      state = entry.from_state;
+    }
+    std::reverse(schedule.segments.begin(), schedule.segments.end());
+    return schedule;
+  }
+
+  const SchedProblem& problem_;
+  const CostModel& cost_;
+  const ScheduleLimits& limits_;
+  std::vector<Frontier> best_;
+};
+
+}  // namespace
+
+Result<Schedule> make_schedule(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits) {
+  return Scheduler(problem, cost, limits).run();
+}
+
+}  // namespace carrel
