@@ -1,0 +1,200 @@
+#include "platform/process/enclave_start.h"
+
+#include <grp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "base/wipe.h"
+#include "platform/process/enclave_filter.h"
+
+namespace carrel {
+namespace {
+
+// Debian's and POSIX's conventional "nobody"; it owns nothing.
+constexpr uid_t kNobody = 65534;
+
+uint32_t g_workers_up = 0;
+uint32_t g_released = 0;
+void (*g_worker)(void*, uint32_t) = nullptr;
+void* g_worker_state = nullptr;
+
+Error platform_error(const char* what) {
+  return Error(ErrorCode::kPlatform, "enclave: %s (errno %d)", what, errno);
+}
+
+Status harden_process() {
+  // First of all: exec makes a process dumpable again, and until this call its owner may attach to it.
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return platform_error("cannot become undumpable");
+  const rlimit no_core{0, 0};
+  if (setrlimit(RLIMIT_CORE, &no_core) != 0) return platform_error("cannot forbid core files");
+  const rlimit stack{kMainStackBytes, kMainStackBytes};
+  if (setrlimit(RLIMIT_STACK, &stack) != 0) return platform_error("cannot bound the stack");
+  // Huge pages would round every small mapping up to 2 MiB of private memory.
+  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  // A broken channel is an error to return, not a signal; Ctrl-C is the launcher's to handle.
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGINT, SIG_IGN);
+  if (syscall(SYS_close_range, kFirstUnusedFd, ~0u, 0) != 0) return platform_error("cannot close descriptors");
+  // Memory locking up to the hard limit: memfd_secret is charged to it.
+  rlimit lock{};
+  if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur < lock.rlim_max) {
+    lock.rlim_cur = lock.rlim_max;
+    setrlimit(RLIMIT_MEMLOCK, &lock);
+  }
+  return ok_status();
+}
+
+Status receive_start(StartMessage* start) {
+  const ssize_t count = recv(kControlFd, start, sizeof(*start), MSG_TRUNC);
+  if (count != static_cast<ssize_t>(sizeof(*start)) || start->magic != kControlMagic ||
+      start->version != kControlVersion) {
+    _exit(kExitSetup);  // whoever started us speaks another protocol: there is nobody to answer
+  }
+  const bool access_known =
+      start->model_access == ModelAccess::kRead || start->model_access == ModelAccess::kMap;
+  if (start->threads == 0 || start->threads > kMaxThreads || !access_known) {
+    return Error(ErrorCode::kPlatform, "enclave: %u threads or an unknown model access asked for", start->threads);
+  }
+  start->cpu &= detect_cpu();
+  return ok_status();
+}
+
+Status take_memory(const EnclaveProgram& program, Enclave* enclave) {
+  const StartMessage& start = enclave->start;
+  const uint64_t reserve = program.reserve_bytes(start.threads);
+  if (start.budget_bytes <= reserve) {
+    return Error(ErrorCode::kBudgetTooSmall, "a budget of %llu bytes is not above the engine's own %llu",
+                 static_cast<unsigned long long>(start.budget_bytes), static_cast<unsigned long long>(reserve))
+        .with_detail(reserve + 4096);  // one page is the least block
+  }
+  const bool allow_secret = start.allow_secret_memory != 0;
+  // The state first: where the limit grants only a little, keys get it.
+  CARREL_ASSIGN(enclave->state, map_trusted(program.state_bytes, allow_secret));
+  CARREL_ASSIGN(enclave->block, map_trusted(start.budget_bytes - reserve, allow_secret));
+  if (!enclave->state.secret) enclave->lost |= kLostSecretKeys;
+  if (!enclave->block.secret) enclave->lost |= kLostSecretBlock;
+  if (!enclave->block.secret && !enclave->block.locked) enclave->lost |= kLostLock;
+  return ok_status();
+}
+
+// Root becomes nobody; CAP_IPC_LOCK has done its work. Where no such user exists (a user namespace with one id)
+// the filter still stands, and the loss is reported.
+void drop_root(Enclave* enclave) {
+  if (geteuid() != 0) return;
+  const bool dropped = setgroups(0, nullptr) == 0 && setresgid(kNobody, kNobody, kNobody) == 0 &&
+                       setresuid(kNobody, kNobody, kNobody) == 0;
+  if (!dropped) enclave->lost |= kLostUid;
+}
+
+// After drop_root: a change of user clears the death signal and resets dumpability.
+Status bind_to_launcher(int32_t launcher_pid) {
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return platform_error("cannot become undumpable");
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return platform_error("cannot follow the launcher");
+  // It may have died before the line above.
+  if (getppid() != launcher_pid) _exit(kExitLauncherGone);
+  return ok_status();
+}
+
+void* worker_entry(void* argument) {
+  const uint32_t index = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(argument));
+  std::atomic_ref<uint32_t>(g_workers_up).fetch_add(1);
+  futex_wake_all(&g_workers_up);
+  while (std::atomic_ref<uint32_t>(g_released).load() == 0) futex_wait(&g_released, 0);
+  g_worker(g_worker_state, index);
+  // A thread that ended would ask the kernel for what the filter forbids: sleep until the process exits.
+  for (;;) futex_wait(&g_released, 1);
+}
+
+Status start_workers(const EnclaveProgram& program, Enclave* enclave) {
+  g_worker = program.worker;
+  g_worker_state = enclave->state.bytes.data();
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setguardsize(&attributes, 4096);
+  if (pthread_attr_setstacksize(&attributes, kWorkerStackBytes) != 0) {
+    return Error(ErrorCode::kPlatform, "enclave: worker stacks of %llu bytes refused",
+                 static_cast<unsigned long long>(kWorkerStackBytes));
+  }
+  const uint32_t count = enclave->start.threads - 1;
+  for (uintptr_t index = 1; index <= count; ++index) {
+    pthread_t thread;
+    const int failed = pthread_create(&thread, &attributes, worker_entry, reinterpret_cast<void*>(index));
+    if (failed != 0) return Error(ErrorCode::kPlatform, "enclave: no worker thread (errno %d)", failed);
+  }
+  // The filter must find every thread past its start-up.
+  for (uint32_t up = 0; (up = std::atomic_ref<uint32_t>(g_workers_up).load()) < count;) {
+    futex_wait(&g_workers_up, up);
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+Status enter_enclave(const EnclaveProgram& program, Enclave* enclave) {
+  CARREL_RETURN_IF_ERROR(harden_process());
+  CARREL_RETURN_IF_ERROR(receive_start(&enclave->start));
+  CARREL_RETURN_IF_ERROR(enclave->host.attach(enclave->start.model_access));
+  CARREL_RETURN_IF_ERROR(take_memory(program, enclave));
+  drop_root(enclave);
+  CARREL_RETURN_IF_ERROR(bind_to_launcher(enclave->start.launcher_pid));
+  CARREL_RETURN_IF_ERROR(start_workers(program, enclave));
+  return install_filter();
+}
+
+Status receive_secrets(SessionSecrets* secrets) {
+  size_t done = 0;
+  std::byte* out = reinterpret_cast<std::byte*>(secrets);
+  ssize_t count = 0;
+  while (done < sizeof(*secrets)) {
+    count = read(kKeyFd, out + done, sizeof(*secrets) - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    done += static_cast<size_t>(count);
+  }
+  close(kKeyFd);
+  if (done != sizeof(*secrets)) {
+    wipe(secrets, sizeof(*secrets));
+    return Error(ErrorCode::kPlatform, "enclave: the client's key channel ended after %zu of %zu bytes", done,
+                 sizeof(*secrets));
+  }
+  return ok_status();
+}
+
+void release_workers() {
+  std::atomic_ref<uint32_t>(g_released).store(1);
+  futex_wake_all(&g_released);
+}
+
+Status send_ready(const Enclave& enclave, const Status& status) {
+  ReadyMessage ready;
+  ready.ok = status.ok() ? 1 : 0;
+  if (!status.ok()) {
+    ready.error_code = static_cast<uint32_t>(status.error().code());
+    ready.detail = status.error().detail();
+    memcpy(ready.message, status.error().message(), sizeof(ready.message));
+  }
+  ready.lost = enclave.lost;
+  ready.refusal_errno = enclave.block.refusal_errno;
+  for (const TrustedMemory* memory : {&enclave.state, &enclave.block}) {
+    ready.trusted_mapping_bytes += memory->bytes.size();
+    if (memory->locked) ready.locked_anonymous_bytes += memory->bytes.size();
+  }
+  ssize_t count = 0;
+  do {
+    count = write(kControlFd, &ready, sizeof(ready));
+  } while (count < 0 && errno == EINTR);
+  if (count != static_cast<ssize_t>(sizeof(ready))) return platform_error("the control channel is broken");
+  return ok_status();
+}
+
+}  // namespace carrel

@@ -1,0 +1,75 @@
+#pragma once
+// One running enclave, its control channel and its shared area, seen from outside. Untrusted side: it passes the
+// client's key descriptor on and never reads it.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/cpu.h"
+#include "base/result.h"
+#include "engine/host/host.h"
+#include "platform/process/control.h"
+#include "platform/process/host_spawn.h"
+
+namespace carrel {
+
+struct LinkOptions {
+  std::string enclave_path;  // empty: find_enclave
+  std::string model_path;
+  uint64_t budget_bytes = 0;
+  uint32_t threads = 1;
+  CpuMask cpu = 0;
+  // Address space for inputs, outputs and spill; pages exist once touched.
+  uint64_t shared_bytes = 0;
+  // Mapping is the default: the decrypting kernel then loads ciphertext straight from the page cache, and no byte is
+  // copied. Measured on 512 MiB from a warm page cache, one core (GB/s of ciphertext, start-up): see README.md.
+  ModelAccess model_access = ModelAccess::kMap;
+  bool allow_secret_memory = true;
+  int start_timeout_ms = 120 * 1000;    // a block of 1 GiB of memfd_secret takes seconds
+  int request_timeout_ms = 3600 * 1000;  // far above any inference: only a bug takes that long
+  const std::atomic<bool>* cancelled = nullptr;  // looked at while waiting
+};
+
+// Thread safety: one caller at a time, on any thread.
+class EnclaveLink {
+ public:
+  // Starts an enclave, hands it the descriptors and waits until it is locked down, has the client's keys and has checked
+  // the model. `key` is the reading end of a pipe that carries one SessionSecrets. Errors: kIo (model or executable not
+  // readable), kPlatform (died, timed out), and whatever the enclave answers.
+  static Result<std::unique_ptr<EnclaveLink>> open(const LinkOptions& options, OwnedFd key);
+  ~EnclaveLink();
+
+  // One request and its reply; an Error if the enclave answered one, died, or was too slow. After kPlatform,
+  // kCancelled and kAuthentication the link is dead and every later call fails.
+  Result<Reply> call(const Request& request);
+
+  std::span<std::byte> shared_area() { return shared_; }
+  pid_t pid() const { return process_ ? process_->pid() : -1; }
+  const ReadyMessage& ready() const { return ready_; }
+  // RssAnon + VmLck of the enclave, memory that counts in both taken once. 0 if the kernel does not tell.
+  uint64_t kernel_private_bytes() const;
+  // One line that says which protections this machine refused; empty if none.
+  const std::string& protection_notes() const { return notes_; }
+
+ private:
+  EnclaveLink() = default;
+  Status start(const LinkOptions& options, OwnedFd key);
+  Status make_shared_area(uint64_t bytes, OwnedFd* fd);
+  Status receive_ready();
+  // Waits for one packet of exactly `bytes`.
+  Status receive_packet(void* packet, size_t bytes, int timeout_ms, const char* during);
+  Error died(const char* during);
+
+  LinkOptions options_;
+  std::unique_ptr<EnclaveProcess> process_;
+  OwnedFd control_;
+  std::span<std::byte> shared_;
+  ReadyMessage ready_;
+  std::string notes_;
+  bool dead_ = false;
+};
+
+}  // namespace carrel

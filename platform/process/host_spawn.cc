@@ -1,0 +1,170 @@
+#include "platform/process/host_spawn.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+
+#include "platform/process/control.h"
+
+namespace carrel {
+namespace {
+
+std::string own_folder() {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  if (length <= 0 || length == static_cast<ssize_t>(sizeof(path))) return ".";
+  const std::string file(path, static_cast<size_t>(length));
+  return file.substr(0, file.rfind('/'));
+}
+
+// A copy above every descriptor number the child uses, so that placing one never overwrites another's source.
+Result<OwnedFd> high_copy(int fd) {
+  OwnedFd copy(fcntl(fd, F_DUPFD_CLOEXEC, kFirstUnusedFd));
+  if (copy.get() < 0) return Error(ErrorCode::kPlatform, "cannot duplicate descriptor %d (errno %d)", fd, errno);
+  return copy;
+}
+
+int spawn_child(const std::string& path, const EnclaveFds& fds, pid_t* pid) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  for (int fd = 0; fd <= 2; ++fd) posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+  posix_spawn_file_actions_adddup2(&actions, fds.control, kControlFd);
+  posix_spawn_file_actions_adddup2(&actions, fds.model, kModelFd);
+  posix_spawn_file_actions_adddup2(&actions, fds.shared, kSharedFd);
+  posix_spawn_file_actions_adddup2(&actions, fds.key, kKeyFd);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kFirstUnusedFd);
+  sigset_t signals;
+  sigfillset(&signals);
+  posix_spawnattr_setsigdefault(&attributes, &signals);
+  sigemptyset(&signals);
+  posix_spawnattr_setsigmask(&attributes, &signals);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  char name[] = "carrel-enclave";
+  char* const arguments[] = {name, nullptr};
+  char* const environment[] = {nullptr};
+  const int failed = posix_spawn(pid, path.c_str(), &actions, &attributes, arguments, environment);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  return failed;
+}
+
+std::string describe_signal(int signal) {
+  switch (signal) {
+    case SIGSYS: return "it was ended by its system-call filter";
+    case SIGSEGV: return "it crashed (SIGSEGV: a stack too deep, or a bug)";
+    case SIGKILL: return "it was killed (SIGKILL: by someone, or out of memory)";
+    default: return "it was ended by signal " + std::to_string(signal);
+  }
+}
+
+std::string describe_exit(int status) {
+  switch (status) {
+    case kExitSetup: return "it does not speak this launcher's protocol";
+    case kExitLauncherGone: return "it did not find its launcher alive";
+    case kExitSharedFault: return "the system had no memory left for the shared area";
+    default: return "it exited with status " + std::to_string(status);
+  }
+}
+
+}  // namespace
+
+void OwnedFd::reset(int fd) {
+  if (fd_ >= 0) close(fd_);
+  fd_ = fd;
+}
+
+Result<std::string> find_enclave(const std::string& wanted) {
+  const std::string folder = own_folder();
+  std::string places[] = {
+      folder + "/../libexec/carrel/carrel-enclave",   // installed: bin/ beside libexec/
+      folder + "/carrel-enclave",                     // everything in one folder
+      folder + "/../platform/process/carrel-enclave",  // build tree: from tests/, bench/
+      folder + "/../../platform/process/carrel-enclave",  // and from apps/cli/
+      CARREL_LIBEXEC_DIR "/carrel-enclave",           // for programs that embed the library
+  };
+  if (!wanted.empty()) {
+    if (access(wanted.c_str(), X_OK) == 0) return wanted;
+    return Error(ErrorCode::kIo, "no trusted process at %s", wanted.c_str());
+  }
+  std::string tried;
+  for (const std::string& place : places) {
+    if (access(place.c_str(), X_OK) == 0) return place;
+    tried += (tried.empty() ? "" : ", ") + place;
+  }
+  return Error(ErrorCode::kIo, "carrel-enclave not found; looked at %s", tried.c_str());
+}
+
+Result<std::unique_ptr<EnclaveProcess>> EnclaveProcess::spawn(const std::string& path, const EnclaveFds& fds) {
+  CARREL_ASSIGN(OwnedFd control, high_copy(fds.control));
+  CARREL_ASSIGN(OwnedFd model, high_copy(fds.model));
+  CARREL_ASSIGN(OwnedFd shared, high_copy(fds.shared));
+  CARREL_ASSIGN(OwnedFd key, high_copy(fds.key));
+  std::unique_ptr<EnclaveProcess> process(new EnclaveProcess);
+  const EnclaveFds copies{control.get(), model.get(), shared.get(), key.get()};
+  process->keeper_ = std::thread([&process = *process, path, copies] { process.keep(path, copies); });
+  std::unique_lock lock(process->mutex_);
+  process->changed_.wait(lock, [&] { return process->started_; });
+  if (process->spawn_errno_ != 0) {
+    return Error(ErrorCode::kPlatform, "cannot start %s: %s", path.c_str(), strerror(process->spawn_errno_));
+  }
+  return process;
+}
+
+void EnclaveProcess::keep(const std::string& path, const EnclaveFds& fds) {
+  // Signals meant for the application are not delivered to a thread it does not know.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  std::unique_lock lock(mutex_);
+  spawn_errno_ = spawn_child(path, fds, &pid_);
+  started_ = true;
+  changed_.notify_all();
+  if (spawn_errno_ != 0) return;
+  // A handle, not a number: an application that ignores SIGCHLD has its children reaped, and their numbers reused.
+  const OwnedFd handle(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+  changed_.wait(lock, [this] { return stopping_; });
+  if (handle.get() >= 0) {
+    syscall(SYS_pidfd_send_signal, handle.get(), SIGKILL, nullptr, 0);
+  } else {
+    kill(pid_, SIGKILL);
+  }
+  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+EnclaveProcess::~EnclaveProcess() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (keeper_.joinable()) keeper_.join();
+}
+
+std::string EnclaveProcess::describe_end(int timeout_ms) const {
+  constexpr int kStepMs = 2;
+  for (int waited = 0;; waited += kStepMs) {
+    siginfo_t info{};
+    // WNOWAIT: only the keeper reaps, so that the number stays ours.
+    if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) return "it is gone";
+    if (info.si_pid == pid_) {
+      return info.si_code == CLD_EXITED ? describe_exit(info.si_status) : describe_signal(info.si_status);
+    }
+    if (waited >= timeout_ms) return "it is still running";
+    std::this_thread::sleep_for(std::chrono::milliseconds(kStepMs));
+  }
+}
+
+}  // namespace carrel
