@@ -48,10 +48,11 @@ bool ends_session(ErrorCode code) {
 
 }  // namespace
 
-Result<std::unique_ptr<EnclaveLink>> EnclaveLink::open(const LinkOptions& options, OwnedFd key) {
+Result<std::unique_ptr<EnclaveLink>> EnclaveLink::open(const LinkOptions& options,
+                                                       const DeliverSecrets& deliver) {
   std::unique_ptr<EnclaveLink> link(new EnclaveLink);
   link->options_ = options;
-  CARREL_RETURN_IF_ERROR(link->start(options, std::move(key)));
+  CARREL_RETURN_IF_ERROR(link->start(deliver));
   CARREL_RETURN_IF_ERROR(link->receive_ready());
   return link;
 }
@@ -62,30 +63,42 @@ EnclaveLink::~EnclaveLink() {
   if (!shared_.empty()) munmap(shared_.data(), shared_.size());
 }
 
-Status EnclaveLink::start(const LinkOptions& options, OwnedFd key) {
-  CARREL_ASSIGN(const std::string path, find_enclave(options.enclave_path));
-  CARREL_ASSIGN(OwnedFd model, open_model(options.model_path));
+Status EnclaveLink::start(const DeliverSecrets& deliver) {
+  CARREL_ASSIGN(const std::string path, find_enclave(options_.enclave_path));
+  CARREL_ASSIGN(OwnedFd model, open_model(options_.model_path));
   OwnedFd shared;
-  CARREL_RETURN_IF_ERROR(make_shared_area(options.shared_bytes, &shared));
+  CARREL_RETURN_IF_ERROR(make_shared_area(options_.shared_bytes, &shared));
+  OwnedFd enclave_control;
+  CARREL_RETURN_IF_ERROR(make_channel(&enclave_control));
+  int pipe_ends[2];
+  if (pipe2(pipe_ends, O_CLOEXEC) != 0) return Error(ErrorCode::kPlatform, "no key channel: %s", strerror(errno));
+  OwnedFd key_out(pipe_ends[0]);
+  OwnedFd key_in(pipe_ends[1]);
+  CARREL_ASSIGN(process_, EnclaveProcess::spawn(
+                              path, {enclave_control.get(), model.get(), shared.get(), key_out.get()}));
+  // Keys leave the client only when everything else stands. key_out stays open meanwhile, so that a child that is
+  // already dead shows in receive_ready() and not as SIGPIPE in the client.
+  return deliver(key_in.get());
+}
+
+Status EnclaveLink::make_channel(OwnedFd* enclave_end) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return Error(ErrorCode::kPlatform, "no control channel (errno %d)", errno);
+    return Error(ErrorCode::kPlatform, "no control channel: %s", strerror(errno));
   }
   control_.reset(ends[0]);
-  OwnedFd enclave_end(ends[1]);
+  enclave_end->reset(ends[1]);
   StartMessage message;
-  message.budget_bytes = options.budget_bytes;
-  message.threads = options.threads;
-  message.cpu = options.cpu;
-  message.model_access = options.model_access;
+  message.budget_bytes = options_.budget_bytes;
+  message.threads = options_.threads;
+  message.cpu = options_.cpu;
+  message.model_access = options_.model_access;
   message.launcher_pid = getpid();
-  message.allow_secret_memory = options.allow_secret_memory ? 1 : 0;
+  message.allow_secret_memory = options_.allow_secret_memory ? 1 : 0;
   // Waits in the socket until the enclave exists.
   if (send(control_.get(), &message, sizeof(message), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(message))) {
-    return Error(ErrorCode::kPlatform, "no control channel (errno %d)", errno);
+    return Error(ErrorCode::kPlatform, "no control channel: %s", strerror(errno));
   }
-  CARREL_ASSIGN(process_, EnclaveProcess::spawn(
-                              path, {enclave_end.get(), model.get(), shared.get(), key.get()}));
   return ok_status();
 }
 
@@ -144,7 +157,7 @@ Status EnclaveLink::receive_packet(void* packet, size_t bytes, int timeout_ms, c
       process_.reset();
       return Error(ErrorCode::kCancelled, "cancelled");
     }
-    if (Clock::now() >= deadline) {
+    if (timeout_ms != 0 && Clock::now() >= deadline) {
       dead_ = true;
       process_.reset();
       return Error(ErrorCode::kPlatform, "the trusted process did not answer %s within %d s; it was ended", during,

@@ -1,6 +1,6 @@
 #pragma once
-// One running enclave, its control channel and its shared area, seen from outside. Untrusted side: it passes the
-// client's key descriptor on and never reads it.
+// One running enclave, its control channel and its shared area, seen from outside. Untrusted side: it makes the
+// pipe that carries the client's keys and never reads it.
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "engine/host/host.h"
 #include "platform/process/control.h"
 #include "platform/process/host_spawn.h"
+#include "platform/session.h"
 
 namespace carrel {
 
@@ -29,7 +30,7 @@ struct LinkOptions {
   ModelAccess model_access = ModelAccess::kMap;
   bool allow_secret_memory = true;
   int start_timeout_ms = 120 * 1000;    // a block of 1 GiB of memfd_secret takes seconds
-  int request_timeout_ms = 3600 * 1000;  // far above any inference: only a bug takes that long
+  int request_timeout_ms = 0;         // 0: none; a dead enclave is noticed at once all the same
   const std::atomic<bool>* cancelled = nullptr;  // looked at while waiting
 };
 
@@ -37,9 +38,9 @@ struct LinkOptions {
 class EnclaveLink {
  public:
   // Starts an enclave, hands it the descriptors and waits until it is locked down, has the client's keys and has checked
-  // the model. `key` is the reading end of a pipe that carries one SessionSecrets. Errors: kIo (model or executable not
-  // readable), kPlatform (died, timed out), and whatever the enclave answers.
-  static Result<std::unique_ptr<EnclaveLink>> open(const LinkOptions& options, OwnedFd key);
+  // the model. `deliver` gets the writing end of a pipe whose other end only the enclave reads. Errors: kIo (model or
+  // executable not readable), kPlatform (died, timed out), `deliver`'s own, and whatever the enclave answers.
+  static Result<std::unique_ptr<EnclaveLink>> open(const LinkOptions& options, const DeliverSecrets& deliver);
   ~EnclaveLink();
 
   // One request and its reply; an Error if the enclave answered one, died, or was too slow. After kPlatform,
@@ -56,7 +57,8 @@ class EnclaveLink {
 
  private:
   EnclaveLink() = default;
-  Status start(const LinkOptions& options, OwnedFd key);
+  Status start(const DeliverSecrets& deliver);
+  Status make_channel(OwnedFd* enclave_end);
   Status make_shared_area(uint64_t bytes, OwnedFd* fd);
   Status receive_ready();
   // Waits for one packet of exactly `bytes`.

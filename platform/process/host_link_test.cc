@@ -46,17 +46,17 @@ class EnclaveLinkTest : public testing::Test {
   void write_model(size_t bytes) {
     std::ofstream(options_.model_path, std::ios::binary) << std::string(bytes, 'w');
   }
-  // What a client does: the secrets wait in the pipe, the launcher gets the other end.
-  static OwnedFd key_pipe(size_t bytes = sizeof(SessionSecrets)) {
-    int ends[2];
-    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    const std::vector<char> secrets(bytes, 7);
-    EXPECT_EQ(write(ends[1], secrets.data(), bytes), static_cast<ssize_t>(bytes));
-    close(ends[1]);
-    return OwnedFd(ends[0]);
+  static DeliverSecrets deliver(size_t bytes = sizeof(SessionSecrets)) {
+    return [bytes](int fd) -> Status {
+      const std::vector<char> secrets(bytes, 7);
+      if (write(fd, secrets.data(), bytes) != static_cast<ssize_t>(bytes)) {
+        return Error(ErrorCode::kIo, "key channel not writable");
+      }
+      return ok_status();
+    };
   }
   std::unique_ptr<EnclaveLink> open() {
-    auto link = EnclaveLink::open(options_, key_pipe());
+    auto link = EnclaveLink::open(options_, deliver());
     if (!link.ok()) ADD_FAILURE() << link.error().message();
     return link.ok() ? std::move(*link) : nullptr;
   }
@@ -226,7 +226,7 @@ TEST_F(EnclaveLinkTest, DiesWithItsLauncher) {
   ASSERT_EQ(pipe2(report, O_CLOEXEC), 0);
   const pid_t launcher = fork();
   if (launcher == 0) {
-    auto link = EnclaveLink::open(options_, key_pipe());
+    auto link = EnclaveLink::open(options_, deliver());
     const pid_t pid = link.ok() ? (*link)->pid() : -1;
     (void)!write(report[1], &pid, sizeof(pid));
     if (link.ok()) (void)ask(**link, Probe::kSleep);
@@ -381,7 +381,7 @@ TEST_F(EnclaveLinkTest, WorksAsAnOrdinaryUser) {
   if (child == 0) {
     const rlimit lock{kMiB, kMiB};
     if (setrlimit(RLIMIT_MEMLOCK, &lock) != 0 || setgid(65534) != 0 || setuid(65534) != 0) _exit(64);
-    auto link = EnclaveLink::open(options_, key_pipe());
+    auto link = EnclaveLink::open(options_, deliver());
     if (!link.ok()) {
       fprintf(stderr, "%s\n", link.error().message());
       _exit(access(options_.enclave_path.c_str(), X_OK) == 0 ? 1 : 77);
@@ -401,7 +401,7 @@ TEST_F(EnclaveLinkTest, WorksAsAnOrdinaryUser) {
 
 TEST_F(EnclaveLinkTest, ShortKeyChannelIsAnError) {
   for (const size_t bytes : {size_t{0}, sizeof(SessionSecrets) - 1}) {
-    const auto link = EnclaveLink::open(options_, key_pipe(bytes));
+    const auto link = EnclaveLink::open(options_, deliver(bytes));
     ASSERT_FALSE(link.ok());
     EXPECT_NE(std::string(link.error().message()).find("key channel"), std::string::npos);
   }
@@ -409,7 +409,7 @@ TEST_F(EnclaveLinkTest, ShortKeyChannelIsAnError) {
 
 TEST_F(EnclaveLinkTest, BudgetBelowTheReserveSaysHowMuchWouldDo) {
   options_.budget_bytes = 1000;
-  const auto link = EnclaveLink::open(options_, key_pipe());
+  const auto link = EnclaveLink::open(options_, deliver());
   ASSERT_FALSE(link.ok());
   EXPECT_EQ(link.error().code(), ErrorCode::kBudgetTooSmall);
   EXPECT_GT(link.error().detail(), kProbeReserveBytes);
@@ -418,19 +418,19 @@ TEST_F(EnclaveLinkTest, BudgetBelowTheReserveSaysHowMuchWouldDo) {
 TEST_F(EnclaveLinkTest, MissingFilesAreClearErrors) {
   LinkOptions no_model = options_;
   no_model.model_path = "/nonexistent/model.carrel";
-  EXPECT_NE(std::string(EnclaveLink::open(no_model, key_pipe()).error().message()).find("/nonexistent/model"),
+  EXPECT_NE(std::string(EnclaveLink::open(no_model, deliver()).error().message()).find("/nonexistent/model"),
             std::string::npos);
   LinkOptions folder = options_;
   folder.model_path = "/tmp";
-  EXPECT_NE(std::string(EnclaveLink::open(folder, key_pipe()).error().message()).find("not a file"),
+  EXPECT_NE(std::string(EnclaveLink::open(folder, deliver()).error().message()).find("not a file"),
             std::string::npos);
   LinkOptions no_enclave = options_;
   no_enclave.enclave_path = "/nonexistent/carrel-enclave";
-  EXPECT_NE(std::string(EnclaveLink::open(no_enclave, key_pipe()).error().message()).find("no trusted process"),
+  EXPECT_NE(std::string(EnclaveLink::open(no_enclave, deliver()).error().message()).find("no trusted process"),
             std::string::npos);
   LinkOptions not_an_enclave = options_;
   not_an_enclave.enclave_path = "/bin/true";
-  const auto link = EnclaveLink::open(not_an_enclave, key_pipe());
+  const auto link = EnclaveLink::open(not_an_enclave, deliver());
   ASSERT_FALSE(link.ok());
   EXPECT_EQ(link.error().code(), ErrorCode::kPlatform);
 }
