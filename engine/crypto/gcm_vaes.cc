@@ -118,8 +118,9 @@ CARREL_INLINE __m128i reduce(const Product& sum) {
   return _mm_xor_si128(high, second);
 }
 
-// One message under way. `hash` is the reflected GHASH value; `counter` the next four counter
-// blocks, reflected, so that the counter is the lowest 32-bit word.
+// One message under way. Passed by value between functions, so that it lives in registers. `hash`
+// is the reflected GHASH value; `counter` the next four counter blocks, reflected, so that the
+// counter is the lowest 32-bit word.
 struct State {
   Key key;
   __m512i counter;
@@ -196,7 +197,7 @@ CARREL_INLINE void prefetch_step(const std::byte* in) {
   }
 }
 
-void hash_aad(State* s, const std::byte* aad, size_t bytes) {
+State hash_aad(State s, const std::byte* aad, size_t bytes) {
   while (bytes != 0) {
     const size_t take = bytes < kStepBytes ? bytes : kStepBytes;
     Lanes lanes;
@@ -205,10 +206,11 @@ void hash_aad(State* s, const std::byte* aad, size_t bytes) {
       lanes.v[q] =
           _mm512_maskz_loadu_epi8(lane_mask(take, q), aad + static_cast<size_t>(q) * kLaneBytes);
     }
-    hash_lanes(s, lanes, (take + kBlockBytes - 1) / kBlockBytes);
+    hash_lanes(&s, lanes, (take + kBlockBytes - 1) / kBlockBytes);
     aad += take;
     bytes -= take;
   }
+  return s;
 }
 
 // J0 = nonce, 1 (SP 800-38D, 7.1); the message starts at counter 2.
@@ -218,43 +220,45 @@ CARREL_INLINE __m128i first_counter(const GcmMessage& m) {
                              m.nonce);
 }
 
-void start(const GcmMessage& m, State* s) {
-  s->key = {static_cast<const std::byte*>(m.key_data)};
-  s->hash = _mm_setzero_si128();
-  s->counter = _mm512_add_epi32(_mm512_broadcast_i32x4(reflect(first_counter(m))),
-                                _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1));
-  hash_aad(s, m.aad, m.aad_bytes);
+State start(const GcmMessage& m) {
+  State s;
+  s.key = {static_cast<const std::byte*>(m.key_data)};
+  s.hash = _mm_setzero_si128();
+  s.counter = _mm512_add_epi32(_mm512_broadcast_i32x4(reflect(first_counter(m))),
+                               _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1));
+  return hash_aad(s, m.aad, m.aad_bytes);
 }
 
-void finish(const GcmMessage& m, State* s) {
+void finish(const GcmMessage& m, State s) {
   const __m128i lengths =
       _mm_set_epi64x(static_cast<int64_t>(m.aad_bytes * 8), static_cast<int64_t>(m.bytes * 8));
   Lanes lanes = {};
   lanes.v[0] = _mm512_zextsi128_si512(reflect(lengths));
-  hash_lanes(s, lanes, 1);
-  const __m128i tag = _mm_xor_si128(reflect(s->hash), encrypt_block(s->key, first_counter(m)));
+  hash_lanes(&s, lanes, 1);
+  const __m128i tag = _mm_xor_si128(reflect(s.hash), encrypt_block(s.key, first_counter(m)));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(m.tag), tag);
 }
 
 // Less than a step: the same, with the bytes past the end masked out of every access.
-void open_tail(State* s, const std::byte* in, std::byte* out, size_t bytes) {
+State open_tail(State s, const std::byte* in, std::byte* out, size_t bytes) {
   Lanes cipher, stream;
 #pragma GCC unroll 8
   for (int q = 0; q < kLanes; ++q) {
     cipher.v[q] = load_once(in + static_cast<size_t>(q) * kLaneBytes, lane_mask(bytes, q));
   }
-  hash_lanes(s, cipher, (bytes + kBlockBytes - 1) / kBlockBytes);
-  keystream(s, &stream);
+  hash_lanes(&s, cipher, (bytes + kBlockBytes - 1) / kBlockBytes);
+  keystream(&s, &stream);
 #pragma GCC unroll 8
   for (int q = 0; q < kLanes; ++q) {
     _mm512_mask_storeu_epi8(out + static_cast<size_t>(q) * kLaneBytes, lane_mask(bytes, q),
                             _mm512_xor_si512(cipher.v[q], stream.v[q]));
   }
+  return s;
 }
 
-void seal_tail(State* s, const std::byte* in, std::byte* out, size_t bytes) {
+State seal_tail(State s, const std::byte* in, std::byte* out, size_t bytes) {
   Lanes cipher, stream;
-  keystream(s, &stream);
+  keystream(&s, &stream);
 #pragma GCC unroll 8
   for (int q = 0; q < kLanes; ++q) {
     const __mmask64 mask = lane_mask(bytes, q);
@@ -263,7 +267,8 @@ void seal_tail(State* s, const std::byte* in, std::byte* out, size_t bytes) {
     cipher.v[q] = _mm512_maskz_mov_epi8(mask, _mm512_xor_si512(plain, stream.v[q]));
     store_once(out + offset, cipher.v[q], mask);
   }
-  hash_lanes(s, cipher, (bytes + kBlockBytes - 1) / kBlockBytes);
+  hash_lanes(&s, cipher, (bytes + kBlockBytes - 1) / kBlockBytes);
+  return s;
 }
 
 CARREL_INLINE void encrypt_step(const std::byte* in, std::byte* out, const Lanes& stream,
@@ -279,8 +284,7 @@ CARREL_INLINE void encrypt_step(const std::byte* in, std::byte* out, const Lanes
 }  // namespace
 
 void gcm256_open_vaes(const GcmMessage& m) {
-  State s;
-  start(m, &s);
+  State s = start(m);
   size_t done = 0;
   for (; m.bytes - done >= kStepBytes; done += kStepBytes) {
     Lanes cipher, stream;
@@ -296,14 +300,13 @@ void gcm256_open_vaes(const GcmMessage& m) {
                           _mm512_xor_si512(cipher.v[q], stream.v[q]));
     }
   }
-  if (done != m.bytes) open_tail(&s, m.in + done, m.out + done, m.bytes - done);
-  finish(m, &s);
+  if (done != m.bytes) s = open_tail(s, m.in + done, m.out + done, m.bytes - done);
+  finish(m, s);
 }
 
 // The hash runs one step behind, so that it can overlap with the next step's keystream.
 void gcm256_seal_vaes(const GcmMessage& m) {
-  State s;
-  start(m, &s);
+  State s = start(m);
   size_t done = 0;
   if (m.bytes >= kStepBytes) {
     Lanes cipher, stream;
@@ -315,8 +318,8 @@ void gcm256_seal_vaes(const GcmMessage& m) {
     }
     hash_lanes(&s, cipher, kStepBytes / kBlockBytes);
   }
-  if (done != m.bytes) seal_tail(&s, m.in + done, m.out + done, m.bytes - done);
-  finish(m, &s);
+  if (done != m.bytes) s = seal_tail(s, m.in + done, m.out + done, m.bytes - done);
+  finish(m, s);
 }
 
 }  // namespace carrel
