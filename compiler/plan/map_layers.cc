@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "compiler/plan/layer_builder.h"
-#include "engine/kernels/rows/rows.h"
+#include "engine/layout/row_ops.h"
 
 namespace carrel {
 namespace {

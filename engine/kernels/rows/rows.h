@@ -14,6 +14,7 @@
 #include "base/unary.h"
 #include "engine/layout/conv.h"
 #include "engine/layout/map.h"
+#include "engine/layout/row_ops.h"
 #include "engine/layout/tiles.h"
 
 namespace carrel {
@@ -48,7 +49,6 @@ struct DepthwiseCall {
   RowRange rows;
 };
 
-enum class PoolKind : uint8_t { kMax = 0, kAverage = 1 };
 struct PoolCall {
   RowRing in, out;
   uint32_t block_begin = 0, block_count = 0;
@@ -79,7 +79,6 @@ struct UnaryCall {
   RowRange rows;
 };
 
-enum class BinaryFn : uint8_t { kAdd = 0, kSub, kMul, kDiv, kMax, kMin, kPow };
 // out = f(fn(a, b)). b: same shape as a, or a 1 x 1 map broadcast over rows and columns.
 struct BinaryCall {
   RowRing a, b, out;  // out may be a or b (b only if it is not broadcast)
