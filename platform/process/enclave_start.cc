@@ -14,7 +14,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/cpu.h"
 #include "base/wipe.h"
+#include "engine/format/program.h"
 #include "platform/process/enclave_filter.h"
 
 namespace carrel {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "base/result.h"
-#include "engine/runtime/engine.h"
+#include "engine/format/boundary.h"
 #include "platform/process/control.h"
 #include "platform/process/enclave_host.h"
 #include "platform/process/enclave_memory.h"

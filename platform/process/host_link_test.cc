@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "engine/runtime/engine.h"
+#include "engine/format/boundary.h"
 #include "platform/process/probe.h"
 
 namespace carrel {
