@@ -1,0 +1,61 @@
+#pragma once
+// Owner, client and host at once: opens a sealed model in a trusted engine and runs tensors through it. The command
+// line's `run` and the C API stand on this.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "compiler/graph/graph.h"
+#include "compiler/plan/plan.h"
+#include "engine/crypto/gcm.h"
+#include "engine/format/sealed_model.h"
+#include "engine/host/host.h"
+
+namespace carrel {
+
+enum class PlatformKind : uint8_t { kProcess, kInproc };
+
+struct RunnerOptions {
+  std::string model_path;
+  uint64_t memory_bytes = 0;
+  Strategy strategy = Strategy::kAuto;
+  uint32_t threads = 1;
+  PlatformKind platform = PlatformKind::kProcess;
+  CpuMask cpu = 0;
+  bool pin_model = false;
+  ModelId expected_model = {};
+  uint32_t timeout_ms = 0;
+  std::string enclave_path;  // empty: found beside the program
+};
+
+struct BoundaryTensor {
+  std::string name;
+  Shape shape;  // of one engine run
+};
+
+class Runner {
+ public:
+  // Reads and authenticates the model's manifest, picks the sealed program for the options or plans one for this
+  // session, starts the trusted engine and hands it the keys. `key` may be wiped afterwards.
+  static Result<std::unique_ptr<Runner>> open(const RunnerOptions& options, const SecretKey& key);
+  virtual ~Runner() = default;
+
+  virtual const std::vector<BoundaryTensor>& inputs() const = 0;
+  virtual const std::vector<BoundaryTensor>& outputs() const = 0;
+  // 0: any first dimension runs image by image; n: exactly n images; 1: tensors are taken as they are.
+  virtual int64_t batch() const = 0;
+  // One inference: `values` in the order of inputs(), float32, each with the whole batch. Sums the statistics of all
+  // images. Errors: kInvalidInput naming the input whose shape does not fit.
+  virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats) = 0;
+
+  virtual const ProgramHeader& program() const = 0;
+  virtual const SealedHeader& model() const = 0;
+  virtual StoredType precision() const = 0;
+  virtual bool planned_now() const = 0;            // no sealed program fitted
+  virtual uint64_t kernel_private_bytes() = 0;
+  virtual const char* protection_notes() = 0;
+  virtual double start_ms() const = 0;             // engine start to ready
+};
+
+}  // namespace carrel
