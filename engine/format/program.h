@@ -26,6 +26,11 @@ inline constexpr uint32_t kProgramVersion = 1;
 inline constexpr uint16_t kNone16 = 0xffff;
 inline constexpr uint64_t kNoOffset = ~uint64_t{0};
 inline constexpr uint32_t kMaxThreads = 64;
+// The validator follows each store's blocks on its stack: 16 KiB.
+inline constexpr uint32_t kMaxStores = 4096;
+// Bounds that keep the kernels' 32-bit row and column arithmetic exact.
+inline constexpr uint32_t kMaxMapSide = 1u << 24;
+inline constexpr uint32_t kMaxLrnSize = 1u << 16;
 
 enum class Strategy : uint8_t { kWhole = 0, kChannel = 1, kYplane = 2, kAuto = 3 };
 const char* strategy_name(Strategy strategy);
@@ -39,7 +44,9 @@ struct ProgramHeader {
   uint64_t planned_peak_bytes = 0;  // reserve + blob + tile buffers + arena
   uint64_t arena_bytes = 0;
   uint64_t store_bytes = 0;         // untrusted area the program needs: inputs, outputs, spill
-  uint32_t tile_buffer_bytes = 0;   // per thread; >= largest streamed tile expanded + 64 (its tag)
+  // Per thread, multiple of 64; >= largest streamed tile expanded + 64 (its tag). All of them together also hold one
+  // block of an input or output: threads * tile_buffer_bytes >= least_boundary_buffer_bytes().
+  uint32_t tile_buffer_bytes = 0;
   uint8_t threads = 1;
   uint8_t isa = 0;  // IsaLevel
   uint8_t strategy = 0;
@@ -79,6 +86,8 @@ static_assert(sizeof(WeightsShape) == 32);
 static_assert(sizeof(StreamDesc) == 56);
 
 // Where blocks of a tensor lie in the untrusted area. Block b at offset + b * (block_bytes + 16): ciphertext, tag.
+// Stores are listed in ascending order of offset and of position. In one run every block of an output is written,
+// once, and a block of a spill store at most once and before it is fetched: a store's writes go up without a gap.
 enum class StoreKind : uint8_t {
   kInput = 0,   // sealed by the client
   kOutput = 1,  // for the client
@@ -111,8 +120,8 @@ enum class Opcode : uint8_t {
   kRowsToPlain,  // map in0 rows -> plain out (1, C, H, W) or any shape with the same count
   kPlainToRows,  // plain in0 -> map out rows
   kPlain,        // plain op over operands[]
-  kInput,        // store -> out (map: rows; plain: whole, one step with rows 0..block_count)
-  kOutput,       // in0 -> store
+  kInput,        // store -> out (map: rows; plain: the rows of a step are blocks)
+  kOutput,       // in0 -> store, likewise
   kSpill,        // map in0 rows -> store
   kFetch,        // store -> map out rows
   kCount,
@@ -122,7 +131,7 @@ const char* opcode_name(Opcode opcode);
 enum class WeightsMode : uint8_t {
   kNone = 0,
   kStreamed = 1,  // fetched and decrypted tile by tile inside each step (kConv only)
-  kResident = 2,  // at weights_offset, put there by a kLoad step before
+  kResident = 2,  // at weights_offset, put there by a kLoad with a smaller op index
 };
 
 struct OpDesc {
@@ -174,6 +183,16 @@ struct ProgramView {
 // Bytes of the trusted side that are not in its block: static data, stacks, crypto contexts, session state, message
 // buffers. The same for every program; checked against the real executable by a test.
 uint64_t runtime_reserve_bytes(uint32_t threads);
+
+// Plaintext bytes of the largest block that an input or output of the program crosses in; 0 without any.
+uint64_t least_boundary_buffer_bytes(std::span<const StoreDesc> stores);
+// Where block `block` of a store lies in the untrusted area.
+inline uint64_t block_offset(const StoreDesc& store, uint32_t block) {
+  return store.offset + uint64_t{block} * (uint64_t{store.block_bytes} + 16);
+}
+inline MapShape map_shape(const TensorDesc& t) {
+  return {t.channels, t.height, t.width, t.pad_left, t.pad_right};
+}
 
 // Structure only: magic, version, counts against the blob's size. `blob` is 8-byte aligned and trusted memory.
 Result<ProgramView> parse_program(std::span<const std::byte> blob);

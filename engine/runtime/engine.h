@@ -6,21 +6,11 @@
 
 #include "base/cpu.h"
 #include "base/result.h"
-#include "engine/crypto/gcm.h"
-#include "engine/format/sealed_model.h"
+#include "engine/format/boundary.h"
 #include "engine/host/host.h"
 #include "engine/host/trace.h"
 
 namespace carrel {
-
-// What the client hands to the engine over a channel of its own (never through the host).
-struct SessionSecrets {
-  SecretKey model_key;
-  SecretKey session_key;  // fresh per session: HKDF labels "carrel input", "carrel output", "carrel program"
-  ModelId expected_model;
-  uint32_t pin_model = 0;  // 1: expected_model must match
-  uint32_t reserved = 0;
-};
 
 struct EngineConfig {
   std::span<std::byte> block;  // trusted, 4096-aligned, zeroed; budget - runtime_reserve_bytes(threads)
@@ -29,9 +19,14 @@ struct EngineConfig {
   TraceSink* trace = nullptr;  // tests only (inproc)
 };
 
-// All of the engine's own state; placed in static or platform memory, counted in runtime_reserve_bytes.
+// All of the engine's own state, of fixed size; placed in static or platform memory, counted in runtime_reserve_bytes.
+inline constexpr uint64_t kEngineStateBytes = 16 * 1024;
+
 class Engine {
  public:
+  Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
   // `secrets` is wiped before this returns. Reads and checks the model's header: kWrongKey, kAuthentication,
   // kInvalidInput. The spill key is drawn here.
   static Status open(Host* host, const EngineConfig& config, SessionSecrets* secrets, Engine* engine);
@@ -39,12 +34,18 @@ class Engine {
 
   // Reads, verifies and validates a program into the block. May be called once per session.
   Status prepare(const Request& request);
-  // One image under `counter`, which must exceed every counter used before in the session.
+  // One image under `counter` (args[0]), which must exceed every counter used before in the session.
   Status run(const Request& request, RunStats* stats);
 
   // Runs worker `index` (1 .. threads - 1) until close(); called by the platform on a thread of its own.
   void worker_loop(uint32_t index);
+  // Ends the worker loops and waits until the threads that entered one have left it. May be called twice.
   void close();
+
+ private:
+  class State;
+  alignas(64) std::byte storage_[kEngineStateBytes];
+  State* state_ = nullptr;
 };
 
 // The enclave's main loop: requests until kClose or a broken channel. Any authentication failure wipes and ends

@@ -1,0 +1,78 @@
+// Steps: rows inside their tensors, and the order in which blocks of a store are written and read.
+#include "engine/format/validate.h"
+
+namespace carrel {
+namespace {
+
+// Rows that a step of `op` may name; 0: the step has no rows.
+uint32_t row_domain(const ProgramView& program, const OpDesc& op) {
+  switch (op.opcode) {
+    case Opcode::kLoad:
+    case Opcode::kPlain:
+    case Opcode::kCount:
+      return 0;
+    case Opcode::kInput:
+    case Opcode::kOutput:
+    case Opcode::kSpill:
+    case Opcode::kFetch:
+      return program.stores[op.store].block_count;
+    case Opcode::kGlobalPool:
+    case Opcode::kRowsToPlain:
+      return program.tensors[op.in0].height;
+    default:
+      return program.tensors[op.out].height;
+  }
+}
+
+// Blocks of each store written so far in the run: [0, written). A second write of a block would use its nonce twice;
+// a fetch of one not written yet could only fail.
+class StoreOrder {
+ public:
+  explicit StoreOrder(const ProgramView& program) : program_(program) {
+    for (size_t i = 0; i < program.stores.size(); ++i) written_[i] = 0;
+  }
+
+  Status follow(const OpDesc& op, const Step& step, uint32_t index) {
+    const uint32_t end = step.row_begin + step.row_count;
+    if (op.opcode == Opcode::kSpill || op.opcode == Opcode::kOutput) {
+      CARREL_REQUIRE(step.row_begin == written_[op.store], "step", index, "writes a block twice or out of order");
+      written_[op.store] = end;
+    }
+    if (op.opcode == Opcode::kFetch) {
+      CARREL_REQUIRE(end <= written_[op.store], "step", index, "fetches a block that was not written");
+    }
+    return ok_status();
+  }
+
+  Status finish() const {
+    for (uint32_t i = 0; i < program_.stores.size(); ++i) {
+      const StoreDesc& store = program_.stores[i];
+      CARREL_REQUIRE(store.kind != StoreKind::kOutput || written_[i] == store.block_count, "store", i,
+                     "an output is not written in full");
+    }
+    return ok_status();
+  }
+
+ private:
+  const ProgramView& program_;
+  uint32_t written_[kMaxStores];
+};
+
+}  // namespace
+
+Status validate_steps(const ProgramView& program) {
+  StoreOrder order(program);
+  for (uint32_t i = 0; i < program.steps.size(); ++i) {
+    const Step& step = program.steps[i];
+    CARREL_REQUIRE(step.op < program.ops.size(), "step", i, "no such operator");
+    const OpDesc& op = program.ops[step.op];
+    const uint32_t rows = row_domain(program, op);
+    if (rows == 0) continue;
+    CARREL_REQUIRE(step.row_count > 0 && step.row_begin < rows && step.row_count <= rows - step.row_begin, "step", i,
+                   "rows are out of range");
+    CARREL_RETURN_IF_ERROR(order.follow(op, step, i));
+  }
+  return order.finish();
+}
+
+}  // namespace carrel
