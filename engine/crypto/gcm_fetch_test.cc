@@ -199,9 +199,12 @@ TEST_P(GcmFetchTest, ChangeAtAnyMomentIsHarmless) {
       ASSERT_EQ(out, authentic ? plain_ : Bytes(bytes)) << bytes << " bytes, access " << moment;
       accepted += authentic;
     }
-    // Only a change after the last access that matters can go unnoticed; memcpy may load the last
-    // bytes twice.
-    EXPECT_LE(accepted, fetches_once() ? 1u : 2u) << bytes;
+    // Only a change after the last access can go unnoticed. (memcpy may load some bytes twice.)
+    if (fetches_once()) {
+      EXPECT_EQ(accepted, 1u) << bytes;
+    } else {
+      EXPECT_LT(accepted, count) << bytes;
+    }
   }
 }
 
