@@ -50,7 +50,12 @@ void dot_f32_tile(const ConvTile& tile) {
     for (; rows >= 4; rows -= 4, in += 4, weights += 4 * kBlocks * 16) {
       multiply_rows<4>(in, stride, weights, sum);
     }
-    for (; rows > 0; --rows, ++in, weights += kBlocks * 16) multiply_rows<1>(in, stride, weights, sum);
+    if (rows & 2) {
+      multiply_rows<2>(in, stride, weights, sum);
+      in += 2;
+      weights += 2 * kBlocks * 16;
+    }
+    if (rows & 1) multiply_rows<1>(in, stride, weights, sum);
   }
   // GCC otherwise keeps the sums in memory because of the arithmetic that follows (70 instead of 100 % of peak).
   CARREL_UNROLL

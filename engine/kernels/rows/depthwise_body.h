@@ -17,6 +17,8 @@ inline KernelRows kernel_rows(const Window& window, uint32_t y, uint32_t height)
   return {static_cast<uint32_t>(begin), static_cast<uint32_t>(end < begin ? begin : end)};
 }
 
+inline constexpr uint32_t kMaxListedRows = 8;  // taller kernels find their rows anew for each tile
+
 // One output row of one block.
 struct DepthwiseRow {
   const RowRing* in;
@@ -25,15 +27,22 @@ struct DepthwiseRow {
   uint32_t y, block;
   const float* weights;  // [bias][taps]
   float* out;
-  Vec low, high;
+  float low, high;
+  const float* inputs[kMaxListedRows];  // of kernel row h: its pixel under output pixel 0, kernel column 0
 };
 
-// The first input row's pixel under output pixel x and kernel column 0, for kernel row h.
-inline const float* depthwise_input(const DepthwiseRow& row, uint32_t h, uint32_t x) {
+inline const float* depthwise_input(const DepthwiseRow& row, uint32_t h) {
   const uint32_t y = static_cast<uint32_t>(row.window->first_row(row.y) +
                                            static_cast<int32_t>(h * row.window->dilation_h));
-  const int32_t left = static_cast<int32_t>(x * row.window->stride_w) - row.window->pad_left;
-  return row.in->pixel(y, left, row.block);
+  return row.in->pixel(y, -int32_t{row.window->pad_left}, row.block);
+}
+
+template <int kPixels>
+inline void store_depthwise(const DepthwiseRow& row, uint32_t x, Vec (&sum)[kPixels]) {
+  const Vec low = splat(row.low), high = splat(row.high);
+  float* out = row.out + size_t{x} * kLanes;
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) store(out + i * static_cast<int>(kLanes), clamped(low, high, sum[i]));
 }
 
 // kWidth, kStride: the kernel's width and stride_w; every input pixel of the tile is loaded once per row.
@@ -43,14 +52,17 @@ inline void depthwise_tile(const DepthwiseRow& row, uint32_t x) {
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) sum[i] = load(row.weights);
   for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
-    const float* in = depthwise_input(row, h, x);
-    const float* weights = row.weights + (1 + h * kWidth) * kLanes;
+    const float* in = row.inputs[h] + size_t{x} * kStride * kLanes;
+    const float* weights = row.weights + (size_t{1} + size_t{h} * kWidth) * kLanes;
+    keep(in);
+    keep(weights);
     Vec tap[kWidth];
     CARREL_UNROLL
     for (int w = 0; w < kWidth; ++w) tap[w] = load(weights + w * static_cast<int>(kLanes));
     CARREL_UNROLL
     for (int q = 0; q < (kPixels - 1) * kStride + kWidth; ++q) {
-      const Vec pixel = load(in + q * static_cast<int>(kLanes));
+      Vec pixel = load(in + q * static_cast<int>(kLanes));
+      keep(pixel);
       CARREL_UNROLL
       for (int i = 0; i < kPixels; ++i) {
         const int w = q - i * kStride;
@@ -58,10 +70,7 @@ inline void depthwise_tile(const DepthwiseRow& row, uint32_t x) {
       }
     }
   }
-  CARREL_UNROLL
-  for (int i = 0; i < kPixels; ++i) {
-    store(row.out + (x + static_cast<uint32_t>(i)) * kLanes, clamped(row.low, row.high, sum[i]));
-  }
+  store_depthwise<kPixels>(row, x, sum);
 }
 
 // Any window.
@@ -73,7 +82,7 @@ inline void depthwise_tile_any(const DepthwiseRow& row, uint32_t x) {
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) sum[i] = load(row.weights);
   for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
-    const float* in = depthwise_input(row, h, x);
+    const float* in = depthwise_input(row, h) + size_t{x} * stride;
     const float* weights = row.weights + (size_t{1} + size_t{h} * width) * kLanes;
     for (uint32_t w = 0; w < width; ++w, in += size_t{row.window->dilation_w} * kLanes, weights += kLanes) {
       const Vec tap = load(weights);
@@ -83,10 +92,7 @@ inline void depthwise_tile_any(const DepthwiseRow& row, uint32_t x) {
       }
     }
   }
-  CARREL_UNROLL
-  for (int i = 0; i < kPixels; ++i) {
-    store(row.out + (x + static_cast<uint32_t>(i)) * kLanes, clamped(row.low, row.high, sum[i]));
-  }
+  store_depthwise<kPixels>(row, x, sum);
 }
 
 using DepthwiseRowFn = void (*)(const DepthwiseRow&, uint32_t width);
@@ -116,7 +122,7 @@ inline void depthwise_row_any(const DepthwiseRow& row, uint32_t width) {
 }
 
 inline DepthwiseRowFn pick_depthwise(const Window& window) {
-  if (window.dilation_w != 1) return depthwise_row_any;
+  if (window.dilation_w != 1 || window.kernel_h > kMaxListedRows) return depthwise_row_any;
   if (window.kernel_w == 3 && window.stride_w == 1) return depthwise_row<3, 1>;
   if (window.kernel_w == 3 && window.stride_w == 2) return depthwise_row<3, 2>;
   if (window.kernel_w == 5 && window.stride_w == 1) return depthwise_row<5, 1>;
@@ -133,9 +139,12 @@ void depthwise(const DepthwiseCall& call) {
     const uint32_t block = call.block_begin + b;
     for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
       float* out = call.out.pixel(y, 0, block);
-      run({&call.in, &call.window, kernel_rows(call.window, y, call.in.shape.height), y, block,
-           call.weights + b * block_floats, out, splat(clamp.low), splat(clamp.high)},
-          width);
+      DepthwiseRow row = {&call.in, &call.window, kernel_rows(call.window, y, call.in.shape.height), y, block,
+                          call.weights + b * block_floats, out, clamp.low, clamp.high, {}};
+      for (uint32_t h = row.rows.begin; h < row.rows.end && h < kMaxListedRows; ++h) {
+        row.inputs[h] = depthwise_input(row, h);
+      }
+      run(row, width);
       if (!clamp.all) apply_unary(call.activation, out, out, size_t{width} * kLanes);
     }
   }

@@ -64,6 +64,9 @@ inline Vec join(Vec low, Vec high, uint32_t shift) {
   return load(both + shift);
 }
 
+inline void keep(Vec& v) { asm("" : "+x"(v.a), "+x"(v.b)); }
+inline void keep(const float*& p) { asm("" : "+r"(p)); }
+
 inline void transpose8(__m256 (&r)[8]) {
   __m256 t[8];
   for (int g = 0; g < 8; g += 4) {

@@ -54,6 +54,11 @@ inline Vec join(Vec low, Vec high, uint32_t shift) {
   return {_mm512_permutex2var_ps(low.v, index, high.v)};
 }
 
+// Hides from the compiler where a value or pointer came from: it neither loads the value again for every use nor
+// takes the address apart into one register per offset.
+inline void keep(Vec& v) { asm("" : "+v"(v.v)); }
+inline void keep(const float*& p) { asm("" : "+r"(p)); }
+
 // Swaps rows and columns.
 inline void transpose(Vec (&r)[16]) {
   __m512 t[16];

@@ -83,6 +83,8 @@ inline Vec join(Vec low, Vec high, uint32_t shift) {
   store(a + 16, high);
   return load(a + shift);
 }
+inline void keep(Vec&) {}
+inline void keep(const float*& p) { asm("" : "+r"(p)); }
 inline void transpose(Vec (&r)[16]) {
   alignas(64) float a[16][16], b[16][16];
   for (int i = 0; i < 16; ++i) store(a[i], r[i]);
