@@ -154,16 +154,20 @@ Status EnclaveHost::grow_shared_area(uint64_t bytes) {
 }
 
 Result<Request> EnclaveHost::receive() {
-  Request request;
+  // One byte more than a request, so that a longer packet shows.
+  struct {
+    Request request;
+    std::byte excess;
+  } packet;
   ssize_t count = 0;
   do {
-    count = read(kControlFd, &request, sizeof(request));
+    count = read(kControlFd, &packet, sizeof(packet.request) + 1);
   } while (count < 0 && errno == EINTR);
   if (count == 0) return Error(ErrorCode::kCancelled, "the launcher closed the channel");
-  if (count != static_cast<ssize_t>(sizeof(request))) {
+  if (count != static_cast<ssize_t>(sizeof(packet.request))) {
     return Error(ErrorCode::kPlatform, "a request of %ld bytes on the control channel", static_cast<long>(count));
   }
-  return request;
+  return packet.request;
 }
 
 Status EnclaveHost::reply(const Reply& reply) {
