@@ -100,6 +100,8 @@ struct Tiles {
     }
     return pick_pixels<0>(pixels, kAll);
   }
+  static uint32_t rows_at_once(uint32_t, uint32_t) { return 1; }
+  static ConvTileFn pick_rows(uint32_t, uint32_t, uint32_t) { return nullptr; }
   static ConvTileFn single(uint32_t) { return dot_f32_single; }
 };
 

@@ -12,26 +12,34 @@ constexpr int kMaxPixels = 14;
 // With a stride known only at run time every pixel needs a general register for its address.
 constexpr int kMaxPixelsAnyStride = 6;
 
-template <int kRows, int kPixels, int kBlocks>
-[[gnu::always_inline]] inline void multiply_rows(const float* in, size_t stride, const float* weights,
+// Where a tile's pixel lies: kWidth pixels of a row, then the next row.
+template <int kWidth>
+[[gnu::always_inline]] inline size_t pixel_offset(int pixel, size_t stride, size_t row) {
+  return static_cast<size_t>(pixel / kWidth) * row + static_cast<size_t>(pixel % kWidth) * stride;
+}
+
+// kDepth rows of weights.
+template <int kDepth, int kWidth, int kPixels, int kBlocks>
+[[gnu::always_inline]] inline void multiply_rows(const float* in, size_t stride, size_t row, const float* weights,
                                                  __m512 (&sum)[kPixels][kBlocks]) {
   CARREL_UNROLL
-  for (int k = 0; k < kRows; ++k) {
+  for (int k = 0; k < kDepth; ++k) {
     __m512 w[kBlocks];
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) w[b] = _mm512_loadu_ps(weights + (k * kBlocks + b) * 16);
     CARREL_UNROLL
     for (int i = 0; i < kPixels; ++i) {
-      const __m512 x = _mm512_set1_ps(in[static_cast<size_t>(i) * stride + static_cast<size_t>(k)]);
+      const __m512 x = _mm512_set1_ps(in[pixel_offset<kWidth>(i, stride, row) + static_cast<size_t>(k)]);
       CARREL_UNROLL
       for (int b = 0; b < kBlocks; ++b) sum[i][b] = _mm512_fmadd_ps(x, w[b], sum[i][b]);
     }
   }
 }
 
-// kStride: input pixels per output pixel, 0 if known only at run time.
-template <int kPixels, int kBlocks, int kStride>
+// kRows x kWidth pixels. kStride: input pixels per output pixel, 0 if known only at run time.
+template <int kRows, int kWidth, int kBlocks, int kStride>
 void dot_f32_tile(const ConvTile& tile) {
+  constexpr int kPixels = kRows * kWidth;
   const size_t stride = kStride ? size_t{kStride} * 16 : tile.in_stride;
   __m512 sum[kPixels][kBlocks];
   CARREL_UNROLL
@@ -39,7 +47,8 @@ void dot_f32_tile(const ConvTile& tile) {
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) {
       const float* from = tile.bias ? tile.bias + b * 16
-                                    : tile.out + i * 16 + static_cast<size_t>(b) * tile.out_pitch;
+                                    : tile.out + pixel_offset<kWidth>(i, 16, tile.out_row) +
+                                          static_cast<size_t>(b) * tile.out_pitch;
       sum[i][b] = _mm512_loadu_ps(from);
     }
   }
@@ -48,14 +57,14 @@ void dot_f32_tile(const ConvTile& tile) {
     const float* weights = tile.weights + size_t{tap->weight_row} * (kBlocks * 16);
     uint32_t rows = tap->rows;
     for (; rows >= 4; rows -= 4, in += 4, weights += 4 * kBlocks * 16) {
-      multiply_rows<4>(in, stride, weights, sum);
+      multiply_rows<4, kWidth>(in, stride, tile.in_row, weights, sum);
     }
     if (rows & 2) {
-      multiply_rows<2>(in, stride, weights, sum);
+      multiply_rows<2, kWidth>(in, stride, tile.in_row, weights, sum);
       in += 2;
       weights += 2 * kBlocks * 16;
     }
-    if (rows & 1) multiply_rows<1>(in, stride, weights, sum);
+    if (rows & 1) multiply_rows<1, kWidth>(in, stride, tile.in_row, weights, sum);
   }
   // GCC otherwise keeps the sums in memory because of the arithmetic that follows (70 instead of 100 % of peak).
   CARREL_UNROLL
@@ -68,7 +77,7 @@ void dot_f32_tile(const ConvTile& tile) {
   for (int i = 0; i < kPixels; ++i) {
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) {
-      float* to = tile.out + i * 16 + static_cast<size_t>(b) * tile.out_pitch;
+      float* to = tile.out + pixel_offset<kWidth>(i, 16, tile.out_row) + static_cast<size_t>(b) * tile.out_pitch;
       _mm512_storeu_ps(to, _mm512_min_ps(high, _mm512_max_ps(low, sum[i][b])));
     }
   }
@@ -89,10 +98,10 @@ void dot_f32_single(const ConvTile& tile) {
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) part[0][b] = _mm512_setzero_ps();
     if (tap->rows == 16) {
-      multiply_rows<16>(tap->in, 0, weights, part);
+      multiply_rows<16, 1>(tap->in, 0, 0, weights, part);
     } else {
       for (uint32_t k = 0; k < tap->rows; ++k) {
-        multiply_rows<1>(tap->in + k, 0, weights + k * kBlocks * 16, part);
+        multiply_rows<1, 1>(tap->in + k, 0, 0, weights + k * kBlocks * 16, part);
       }
     }
     CARREL_UNROLL
@@ -108,7 +117,7 @@ void dot_f32_single(const ConvTile& tile) {
 
 template <int kBlocks, int kStride, size_t... kIndex>
 ConvTileFn pick_pixels(uint32_t pixels, std::index_sequence<kIndex...>) {
-  static constexpr ConvTileFn kTable[] = {dot_f32_tile<kIndex + 1, kBlocks, kStride>...};
+  static constexpr ConvTileFn kTable[] = {dot_f32_tile<1, kIndex + 1, kBlocks, kStride>...};
   return kTable[pixels - 1];
 }
 template <int kBlocks>
@@ -122,6 +131,21 @@ ConvTileFn pick_stride(uint32_t pixels, uint32_t stride_w) {
   return pick_pixels<kBlocks, 0>(pixels, std::make_index_sequence<kMaxPixelsAnyStride>());
 }
 
+// Maps up to 7 wide: several rows fill the registers.
+constexpr uint32_t kRowsAtOnce[] = {1, 4, 4, 4, 3, 2, 2, 2};  // by width
+template <int kBlocks, int kStride>
+ConvTileFn pick_narrow(uint32_t width) {
+  switch (width) {
+    case 1: return dot_f32_tile<4, 1, kBlocks, kStride>;
+    case 2: return dot_f32_tile<4, 2, kBlocks, kStride>;
+    case 3: return dot_f32_tile<4, 3, kBlocks, kStride>;
+    case 4: return dot_f32_tile<3, 4, kBlocks, kStride>;
+    case 5: return dot_f32_tile<2, 5, kBlocks, kStride>;
+    case 6: return dot_f32_tile<2, 6, kBlocks, kStride>;
+  }
+  return dot_f32_tile<2, 7, kBlocks, kStride>;
+}
+
 struct Tiles {
   static constexpr uint32_t kBlocks = 2;
   static uint32_t max_pixels(uint32_t stride_w) {
@@ -130,6 +154,13 @@ struct Tiles {
   }
   static ConvTileFn pick(uint32_t pixels, uint32_t blocks, uint32_t stride_w) {
     return blocks == 2 ? pick_stride<2>(pixels, stride_w) : pick_stride<1>(pixels, stride_w);
+  }
+  static uint32_t rows_at_once(uint32_t width, uint32_t stride_w) {
+    return width <= 7 && stride_w <= 2 ? kRowsAtOnce[width] : 1;
+  }
+  static ConvTileFn pick_rows(uint32_t width, uint32_t blocks, uint32_t stride_w) {
+    if (stride_w == 1) return blocks == 2 ? pick_narrow<2, 1>(width) : pick_narrow<1, 1>(width);
+    return blocks == 2 ? pick_narrow<2, 2>(width) : pick_narrow<1, 2>(width);
   }
   static ConvTileFn single(uint32_t blocks) {
     return blocks == 2 ? dot_f32_single<2> : dot_f32_single<1>;

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "engine/kernels/rows/elementwise_body.h"
+#include "engine/kernels/rows/window_body.h"
 
 namespace carrel::CARREL_ROWS_ISA {
 
@@ -31,14 +32,17 @@ struct ConvTile {
   const float* bias;     // nullptr: go on from out
   size_t in_offset;      // from a tap's `in` to the tile's first pixel
   size_t in_stride;      // floats between input pixels of neighbouring output pixels
+  size_t in_row;         // floats between input rows of neighbouring output rows
+  size_t out_row;        // floats between output rows
   float* out;            // first pixel, first block
   size_t out_pitch;      // floats to the next block
   float low, high;       // clamp: the fused Relu and Clip
 };
 using ConvTileFn = void (*)(const ConvTile&);
 
-// `Tiles` is the ISA's choice: kMaxPixels, kBlocks (blocks per register tile), pick(pixels, blocks, stride_w),
-// max_pixels(stride_w) and single (one output pixel, taps summed separately).
+// `Tiles` is the ISA's choice: kBlocks (blocks per register tile), max_pixels(stride_w), pick(pixels, blocks, stride_w),
+// single(blocks) (one output pixel, taps summed separately), and for narrow maps rows_at_once(width, stride_w) and
+// pick_rows(width, blocks, stride_w): one tile over the whole width of that many rows.
 
 // Walks (input block, kh, kw) in tap order and lists the taps of output row y that lie inside the input.
 class TapLister {
@@ -109,9 +113,28 @@ inline size_t conv_weight_rows(const ConvCall& call) {
   return before(call.tap_end) - before(call.tap_begin);
 }
 
+// `rows` output rows from y on take the same kernel rows, and neither ring wraps within them, so one list of taps and
+// two row pitches describe them all.
+inline bool rows_alike(const ConvCall& call, uint32_t y, uint32_t rows) {
+  const Window& window = call.window;
+  if (y + rows > call.rows.end || y % call.out.ring_rows + rows > call.out.ring_rows) return false;
+  const Positions inside = positions_in_height(window, y, call.in.shape.height);
+  for (uint32_t i = 1; i < rows; ++i) {
+    if (!(positions_in_height(window, y + i, call.in.shape.height) == inside)) return false;
+  }
+  if (inside.begin == inside.end) return true;
+  const uint32_t first = static_cast<uint32_t>(window.first_row(y)) + inside.begin * window.dilation_h;
+  const uint32_t count =
+      (rows - 1) * window.stride_h + (inside.end - inside.begin - 1) * window.dilation_h + 1;
+  return first % call.in.ring_rows + count <= call.in.ring_rows;
+}
+
+// All tiles of one panel, or half of one, in `rows` output rows.
 template <class Tiles>
-void conv_row_tiles(ConvTile tile, uint32_t blocks, uint32_t width, uint32_t stride_w, bool single) {
-  if (single) return Tiles::single(blocks)(tile);
+void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t rows) {
+  const uint32_t width = call.out.shape.width, stride_w = call.window.stride_w;
+  if (width == 1 && call.out.shape.height == 1) return Tiles::single(blocks)(tile);
+  if (rows > 1) return Tiles::pick_rows(width, blocks, stride_w)(tile);
   const uint32_t most = Tiles::max_pixels(stride_w);
   const uint32_t count = (width + most - 1) / most;
   const uint32_t pixels = width / count, longer = width % count;
@@ -125,43 +148,61 @@ void conv_row_tiles(ConvTile tile, uint32_t blocks, uint32_t width, uint32_t str
   }
 }
 
+// The listed taps of `rows` output rows from y on, for all panels of the call.
+struct ConvStep {
+  const ConvTap* taps;
+  uint32_t tap_count;
+  uint32_t y, rows;
+  bool first, last;     // of the lists for these rows
+  size_t weight_rows;  // per panel, the bias not counted
+};
+
 template <class Tiles>
-void conv_rows(const ConvCall& call) {
-  const MapShape& shape = call.out.shape;
-  const bool single = shape.height == 1 && shape.width == 1;
-  const bool from_bias = call.tap_begin == 0, to_end = call.tap_end == call.taps;
-  const size_t weight_rows = conv_weight_rows(call);
-  const Clamp clamp = clamp_of(call.activation);
+void conv_panels(const ConvCall& call, const ConvStep& step) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  TapLister lister(call);
-  ConvTap taps[kMaxListedTaps];
-  for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
-    lister.start_row(y);
-    for (bool first = true; first || !lister.done(); first = false) {
-      const uint32_t tap_count = lister.list(taps);
-      const bool last = to_end && lister.done();
-      const float* weights = call.weights;
-      for (uint32_t p = call.panel_begin; p < call.panel_begin + call.panel_count; ++p) {
-        const uint32_t width = call.out_channels - p * kPanelWidth <= kLanes ? kLanes : kPanelWidth;
-        const float* rows = weights + (from_bias ? width : 0);
-        for (uint32_t h = 0; h < width / kLanes; h += Tiles::kBlocks) {
-          const uint32_t block = call.out_block + p * (kPanelWidth / kLanes) + h;
-          float* out = call.out.pixel(y, 0, block);
-          const uint32_t blocks = width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
-          const ConvTile tile = {taps, tap_count, width, rows + h * kLanes,
-                                 from_bias && first ? weights + h * kLanes : nullptr, 0,
-                                 size_t{call.window.stride_w} * kLanes, out, shape.block_pitch(),
-                                 last ? clamp.low : -kInfinity, last ? clamp.high : kInfinity};
-          conv_row_tiles<Tiles>(tile, blocks, shape.width, call.window.stride_w, single);
-          if (!last || clamp.all) continue;
-          for (uint32_t b = 0; b < blocks; ++b) {
-            float* finished = out + b * shape.block_pitch();
-            apply_unary(call.activation, finished, finished, size_t{shape.width} * kLanes);
-          }
-        }
-        weights = rows + weight_rows * width;
+  const bool bias = call.tap_begin == 0, finished = step.last && call.tap_end == call.taps;
+  const Clamp clamp = clamp_of(call.activation);
+  const MapShape& shape = call.out.shape;
+  const float* weights = call.weights;
+  for (uint32_t p = call.panel_begin; p < call.panel_begin + call.panel_count; ++p) {
+    const uint32_t width = call.out_channels - p * kPanelWidth <= kLanes ? kLanes : kPanelWidth;
+    const float* rows = weights + (bias ? width : 0);
+    const uint32_t blocks = width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
+    for (uint32_t h = 0; h < width / kLanes; h += blocks) {
+      float* out = call.out.pixel(step.y, 0, call.out_block + p * (kPanelWidth / kLanes) + h);
+      const ConvTile tile = {step.taps, step.tap_count, width, rows + h * kLanes,
+                             bias && step.first ? weights + h * kLanes : nullptr, 0,
+                             size_t{call.window.stride_w} * kLanes,
+                             size_t{call.window.stride_h} * call.in.shape.row_floats(), shape.row_floats(), out,
+                             shape.block_pitch(), finished ? clamp.low : -kInfinity,
+                             finished ? clamp.high : kInfinity};
+      conv_tiles<Tiles>(call, tile, blocks, step.rows);
+      if (!finished || clamp.all) continue;
+      for (uint32_t i = 0; i < step.rows * blocks; ++i) {
+        float* row = out + i / blocks * shape.row_floats() + i % blocks * shape.block_pitch();
+        apply_unary(call.activation, row, row, size_t{shape.width} * kLanes);
       }
     }
+    weights = rows + step.weight_rows * width;
+  }
+}
+
+template <class Tiles>
+void conv_rows(const ConvCall& call) {
+  const size_t weight_rows = conv_weight_rows(call);
+  const uint32_t at_once = Tiles::rows_at_once(call.out.shape.width, call.window.stride_w);
+  TapLister lister(call);
+  ConvTap taps[kMaxListedTaps];
+  uint32_t rows = 1;
+  for (uint32_t y = call.rows.begin; y < call.rows.end; y += rows) {
+    rows = at_once > 1 && rows_alike(call, y, at_once) ? at_once : 1;
+    lister.start_row(y);
+    bool first = true;
+    do {
+      const uint32_t count = lister.list(taps);
+      conv_panels<Tiles>(call, {taps, count, y, rows, first, lister.done(), weight_rows});
+      first = false;
+    } while (!lister.done());
   }
 }
 

@@ -74,6 +74,8 @@ struct Tiles {
   static ConvTileFn pick(uint32_t pixels, uint32_t, uint32_t) {
     return pick_pixels(pixels, std::make_index_sequence<kTilePixels>());
   }
+  static uint32_t rows_at_once(uint32_t, uint32_t) { return 1; }
+  static ConvTileFn pick_rows(uint32_t, uint32_t, uint32_t) { return nullptr; }
   static ConvTileFn single(uint32_t) { return dot_f32_single; }
 };
 

@@ -1,21 +1,9 @@
 #pragma once
 // Depthwise convolution: a block's pixels stay in registers over all taps. Include after vec_<isa>.h.
 #include "engine/kernels/rows/elementwise_body.h"
+#include "engine/kernels/rows/window_body.h"
 
 namespace carrel::CARREL_ROWS_ISA {
-
-// The kernel rows of one output row that lie inside the input, as [begin, end) of kh.
-struct KernelRows {
-  uint32_t begin, end;
-};
-inline KernelRows kernel_rows(const Window& window, uint32_t y, uint32_t height) {
-  const int32_t top = window.first_row(y), dilation = window.dilation_h;
-  const int32_t below = static_cast<int32_t>(height) - top;  // input rows from `top` down
-  const int32_t begin = top < 0 ? (-top + dilation - 1) / dilation : 0;
-  int32_t end = below <= 0 ? 0 : (below + dilation - 1) / dilation;
-  end = end < window.kernel_h ? end : window.kernel_h;
-  return {static_cast<uint32_t>(begin), static_cast<uint32_t>(end < begin ? begin : end)};
-}
 
 inline constexpr uint32_t kMaxListedRows = 8;  // taller kernels find their rows anew for each tile
 
@@ -23,7 +11,7 @@ inline constexpr uint32_t kMaxListedRows = 8;  // taller kernels find their rows
 struct DepthwiseRow {
   const RowRing* in;
   const Window* window;
-  KernelRows rows;
+  Positions rows;
   uint32_t y, block;
   const float* weights;  // [bias][taps]
   float* out;
@@ -139,7 +127,7 @@ void depthwise(const DepthwiseCall& call) {
     const uint32_t block = call.block_begin + b;
     for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
       float* out = call.out.pixel(y, 0, block);
-      DepthwiseRow row = {&call.in, &call.window, kernel_rows(call.window, y, call.in.shape.height), y, block,
+      DepthwiseRow row = {&call.in, &call.window, positions_in_height(call.window, y, call.in.shape.height), y, block,
                           call.weights + b * block_floats, out, clamp.low, clamp.high, {}};
       for (uint32_t h = row.rows.begin; h < row.rows.end && h < kMaxListedRows; ++h) {
         row.inputs[h] = depthwise_input(row, h);

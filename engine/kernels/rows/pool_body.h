@@ -1,8 +1,8 @@
 #pragma once
-// Pooling. Include after vec_<isa>.h and depthwise_body.h.
+// Pooling. Include after vec_<isa>.h.
 #include <limits>
 
-#include "engine/kernels/rows/depthwise_body.h"
+#include "engine/kernels/rows/window_body.h"
 
 namespace carrel::CARREL_ROWS_ISA {
 
@@ -15,19 +15,11 @@ inline Vec pool_add(Vec sum, Vec x) {
   return kKind == PoolKind::kMax ? max(sum, x) : sum + x;
 }
 
-// Kernel positions along one axis whose input coordinate start + i * dilation lies in [low, high).
-inline KernelRows positions_inside(int32_t start, int32_t count, int32_t dilation, int32_t low, int32_t high) {
-  const int32_t begin = start < low ? (low - start + dilation - 1) / dilation : 0;
-  int32_t end = high <= start ? 0 : (high - start + dilation - 1) / dilation;
-  end = end < count ? end : count;
-  return {static_cast<uint32_t>(begin), static_cast<uint32_t>(end < begin ? begin : end)};
-}
-
 // One output row of one block.
 struct PoolRow {
   const PoolCall* call;
   uint32_t y, block;
-  KernelRows rows;
+  Positions rows;
   uint32_t counted_rows;  // what an average divides by, in y
 };
 
@@ -36,14 +28,14 @@ inline uint32_t counted_columns(const PoolCall& call, int32_t left) {
   const Window& w = call.window;
   const int32_t before = call.count_include_pad ? w.pad_left : 0;
   const int32_t after = call.count_include_pad ? call.counted_right : 0;
-  const KernelRows r = positions_inside(left, w.kernel_w, w.dilation_w, -before,
+  const Positions r = positions_inside(left, w.kernel_w, w.dilation_w, -before,
                                         static_cast<int32_t>(call.in.shape.width) + after);
   return r.end - r.begin;
 }
 
 // kPixels output pixels from x on, with the kernel columns `columns` for all of them.
 template <PoolKind kKind, int kPixels>
-inline void pool_tile(const PoolRow& row, uint32_t x, KernelRows columns) {
+inline void pool_tile(const PoolRow& row, uint32_t x, Positions columns) {
   const PoolCall& call = *row.call;
   const Window& window = call.window;
   const int32_t left = static_cast<int32_t>(x * window.stride_w) - window.pad_left;
@@ -99,10 +91,10 @@ void pool(const PoolCall& call) {
   for (uint32_t b = call.block_begin; b < call.block_begin + call.block_count; ++b) {
     for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
       const int32_t top = window.first_row(y);
-      PoolRow row = {&call, y, b, kernel_rows(window, y, call.in.shape.height), 0};
+      PoolRow row = {&call, y, b, positions_in_height(window, y, call.in.shape.height), 0};
       const int32_t before = call.count_include_pad ? window.pad_top : 0;
       const int32_t after = call.count_include_pad ? call.counted_bottom : 0;
-      const KernelRows counted =
+      const Positions counted =
           positions_inside(top, window.kernel_h, window.dilation_h, -before, height + after);
       row.counted_rows = counted.end - counted.begin;
       if (call.kind == PoolKind::kMax) {
