@@ -136,8 +136,10 @@ class Bench {
     slab_ = std::min(out_h, static_cast<uint32_t>(std::max<size_t>(4, 512 * 1024 / row)));
   }
 
-  // From here on the maps are rings of one slab, as when they are streamed; their rows repeat.
-  void use_rings() {
+  // From here on memory is used as when layers are streamed: the maps are rings of one slab (their rows repeat), and
+  // every tile of weights lies in the same buffer (the first tile, the largest, stands for all).
+  void stream() {
+    one_buffer_ = true;
     in_.ring_rows = std::min(layer_.height, slab_ * layer_.stride + layer_.kernel);
     out_.ring_rows = slab_;
   }
@@ -148,7 +150,8 @@ class Bench {
       const RowRange rows = {y, std::min(height, y + slab_)};
       for (uint32_t t = 0; t < grid_.tile_count; ++t) {
         const TileInfo info = tile_info(grid_, t);
-        const float* weights = stream_.get() + tile_expanded_offset(grid_, t) / sizeof(float);
+        const size_t offset = one_buffer_ ? 0 : tile_expanded_offset(grid_, t) / sizeof(float);
+        const float* weights = stream_.get() + offset;
         if (depthwise_) {
           kernels_.depthwise({in_, out_, info.panel_begin, info.panel_count, weights, window_, relu(), rows});
         } else {
@@ -230,13 +233,14 @@ class Bench {
   Buffer stream_, in_memory_, out_memory_;
   RowRing in_, out_;
   uint32_t slab_ = 0;
+  bool one_buffer_ = false;
 };
 
 void time_layer(benchmark::State& state, const Layer& layer, bool depthwise, const RowKernels& kernels) {
   Bench bench(layer, depthwise, kernels);
   bench.run();
   if (!bench.correct()) return state.SkipWithError("wrong result");
-  bench.use_rings();
+  bench.stream();
   for (auto _ : state) bench.run();
   const double flops = bench.flops() * static_cast<double>(state.iterations());
   state.counters["GF/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
