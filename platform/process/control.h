@@ -1,7 +1,8 @@
 #pragma once
-// What launcher and enclave agree on before the first Request: descriptor numbers and two fixed-size messages on
-// the control channel. Requests and replies after that are those of engine/host/host.h. Every message is one packet
-// of a SOCK_SEQPACKET socket; both sides check its length and every field.
+// What launcher and enclave agree on before the first Request: descriptor numbers and two
+// fixed-size messages on the control channel. Requests and replies after that are those of
+// engine/host/host.h. Every message is one packet of a SOCK_SEQPACKET socket; both sides check its
+// length and every field.
 #include <cstdint>
 
 #include "base/cpu.h"
@@ -9,8 +10,8 @@
 
 namespace carrel {
 
-// Descriptors of a fresh enclave; 0-2 are /dev/null and nothing else is open. kSharedFd and kKeyFd are closed
-// before the first request is served.
+// Descriptors of a fresh enclave; 0-2 are /dev/null and nothing else is open. kSharedFd and kKeyFd
+// are closed before the first request is served.
 inline constexpr int kControlFd = 3;  // SOCK_SEQPACKET
 inline constexpr int kModelFd = 4;    // read-only
 inline constexpr int kSharedFd = 5;   // memfd, sealed against shrinking
@@ -54,16 +55,16 @@ struct ReadyMessage {
   uint64_t detail = 0;
   char message[240] = {};
   uint32_t lost = 0;
-  int32_t refusal_errno = 0;             // why the memory protection was refused
-  uint64_t locked_anonymous_bytes = 0;   // counted in both RssAnon and VmLck
-  uint64_t trusted_mapping_bytes = 0;    // the engine's block and its state
+  int32_t refusal_errno = 0;            // why the memory protection was refused
+  uint64_t locked_anonymous_bytes = 0;  // counted in both RssAnon and VmLck
+  uint64_t trusted_mapping_bytes = 0;   // the engine's block and its state
 };
 static_assert(sizeof(ReadyMessage) == 280);
 
 // Exit statuses of an enclave that cannot answer any more; the launcher puts them in words.
 inline constexpr int kExitDone = 0;
-inline constexpr int kExitSetup = 70;         // could not even read the start message
+inline constexpr int kExitSetup = 70;  // could not even read the start message
 inline constexpr int kExitLauncherGone = 71;
-inline constexpr int kExitSharedFault = 72;   // the kernel had no memory for the shared area
+inline constexpr int kExitSharedFault = 72;  // the kernel had no memory for the shared area
 
 }  // namespace carrel

@@ -26,8 +26,9 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #error "the process platform has no system-call filter for this architecture"
 #endif
 
-// One permitted call. Arguments are compared by their low 32 bits: descriptors, operations and protection flags have
-// no meaning above. (x86-64 and aarch64 are little endian: the low word comes first.)
+// One permitted call. Arguments are compared by their low 32 bits: descriptors, operations and
+// protection flags have no meaning above. (x86-64 and aarch64 are little endian: the low word comes
+// first.)
 struct ArgumentCheck {
   uint32_t index;
   uint32_t value;
@@ -105,7 +106,8 @@ Status install_filter() {
     return Error(ErrorCode::kPlatform, "enclave: no-new-privileges refused (errno %d)", errno);
   }
   const sock_fprog program{kProgram.count, const_cast<sock_filter*>(kProgram.code)};
-  // SPEC_ALLOW: no foreign code runs in this process, so older kernels need not slow its stores down.
+  // SPEC_ALLOW: no foreign code runs in this process, so older kernels need not slow its stores
+  // down.
   const long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
                               SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
   if (result != 0) {

@@ -28,15 +28,16 @@ uintptr_t g_map_begin = 0;
 uintptr_t g_map_end = 0;
 std::atomic<uint32_t> g_vanished_pages{0};
 
-// A page of the model that can no longer be read (the file shrank, or its device failed) becomes zeros, which no tag
-// authenticates: the run ends with an error instead of a signal. Any other address is a page of the shared area
-// for which the kernel has no memory: nothing can be done.
+// A page of the model that can no longer be read (the file shrank, or its device failed) becomes
+// zeros, which no tag authenticates: the run ends with an error instead of a signal. Any other
+// address is a page of the shared area for which the kernel has no memory: nothing can be done.
 void on_bus_error(int, siginfo_t* info, void*) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
   if (address < g_map_begin || address >= g_map_end) _exit(kExitSharedFault);
   const int saved = errno;
   void* page = reinterpret_cast<void*>(address & ~(kPageBytes - 1));
-  if (mmap(page, kPageBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+  if (mmap(page, kPageBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+      MAP_FAILED) {
     _exit(kExitSharedFault);
   }
   g_vanished_pages.fetch_add(1, std::memory_order_relaxed);
@@ -64,9 +65,11 @@ Result<uint64_t> file_bytes(int fd, const char* what) {
 // Tells a model that changed under us from one that was damaged before.
 void explain_vanished_pages(Reply* reply) {
   const uint32_t pages = g_vanished_pages.load(std::memory_order_relaxed);
-  if (reply->ok != 0 || pages == 0 || reply->error_code != uint32_t(ErrorCode::kAuthentication)) return;
+  if (reply->ok != 0 || pages == 0 || reply->error_code != uint32_t(ErrorCode::kAuthentication))
+    return;
   const Error error(ErrorCode::kAuthentication,
-                    "the model file shrank or could not be read while it was in use (%u pages)", pages);
+                    "the model file shrank or could not be read while it was in use (%u pages)",
+                    pages);
   static_assert(sizeof(reply->message) == Error::kMessageBytes);
   memcpy(reply->message, error.message(), sizeof(reply->message));
 }
@@ -127,7 +130,8 @@ Status EnclaveHost::attach_model(ModelAccess access) {
 
 Result<uint64_t> EnclaveHost::read_model(uint64_t offset, std::span<std::byte> dst) {
   if (!in_range(offset, dst.size(), kMaxModelBytes)) {
-    return Error(ErrorCode::kIo, "model: offset %llu is beyond reason", static_cast<unsigned long long>(offset));
+    return Error(ErrorCode::kIo, "model: offset %llu is beyond reason",
+                 static_cast<unsigned long long>(offset));
   }
   size_t done = 0;
   while (done < dst.size()) {
@@ -148,8 +152,10 @@ std::span<std::byte> EnclaveHost::shared_area() { return shared_; }
 // The launcher sizes the area before the start; nothing can be mapped behind the filter.
 Status EnclaveHost::grow_shared_area(uint64_t bytes) {
   if (bytes <= shared_.size()) return ok_status();
-  return Error(ErrorCode::kPlatform, "the program needs a shared area of %llu bytes, the launcher gave %llu",
-               static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(shared_.size()))
+  return Error(ErrorCode::kPlatform,
+               "the program needs a shared area of %llu bytes, the launcher gave %llu",
+               static_cast<unsigned long long>(bytes),
+               static_cast<unsigned long long>(shared_.size()))
       .with_detail(bytes);
 }
 
@@ -165,7 +171,8 @@ Result<Request> EnclaveHost::receive() {
   } while (count < 0 && errno == EINTR);
   if (count == 0) return Error(ErrorCode::kCancelled, "the launcher closed the channel");
   if (count != static_cast<ssize_t>(sizeof(packet.request))) {
-    return Error(ErrorCode::kPlatform, "a request of %ld bytes on the control channel", static_cast<long>(count));
+    return Error(ErrorCode::kPlatform, "a request of %ld bytes on the control channel",
+                 static_cast<long>(count));
   }
   return packet.request;
 }

@@ -10,15 +10,17 @@
 
 namespace carrel {
 
-// Sleeps while *word == expected / wakes all sleepers; private futexes, the only ones the filter permits.
+// Sleeps while *word == expected / wakes all sleepers; private futexes, the only ones the filter
+// permits.
 void futex_wait(const uint32_t* word, uint32_t expected);
 void futex_wake_all(const uint32_t* word);
 
-// Thread safety: read_model, wait, wake_all and nanoseconds from any thread; the rest from the main thread.
+// Thread safety: read_model, wait, wake_all and nanoseconds from any thread; the rest from the main
+// thread.
 class EnclaveHost final : public Host {
  public:
-  // Takes over kModelFd and kSharedFd (which it closes) and installs the SIGBUS handler. Call once, before the filter.
-  // The shared area must be sealed against shrinking. Errors: kPlatform.
+  // Takes over kModelFd and kSharedFd (which it closes) and installs the SIGBUS handler. Call once,
+  // before the filter. The shared area must be sealed against shrinking. Errors: kPlatform.
   Status attach(ModelAccess access);
 
   Result<uint64_t> read_model(uint64_t offset, std::span<std::byte> dst) override;

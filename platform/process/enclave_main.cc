@@ -17,7 +17,9 @@ struct State {
   SessionSecrets secrets;
 };
 
-void run_worker(void* state, uint32_t index) { static_cast<State*>(state)->engine.worker_loop(index); }
+void run_worker(void* state, uint32_t index) {
+  static_cast<State*>(state)->engine.worker_loop(index);
+}
 
 Status open_session(Enclave* enclave, State* state) {
   CARREL_RETURN_IF_ERROR(receive_secrets(&state->secrets));

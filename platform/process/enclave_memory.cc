@@ -51,7 +51,8 @@ Result<TrustedMemory> map_trusted(uint64_t bytes, bool allow_secret) {
   void* reserved = mmap(nullptr, size + 2 * kPageBytes, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) {
-    return Error(ErrorCode::kPlatform, "enclave: no room for %llu bytes of trusted memory (errno %d)",
+    return Error(ErrorCode::kPlatform,
+                 "enclave: no room for %llu bytes of trusted memory (errno %d)",
                  static_cast<unsigned long long>(size), errno);
   }
   std::byte* start = static_cast<std::byte*>(reserved) + kPageBytes;

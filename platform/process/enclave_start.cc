@@ -35,7 +35,8 @@ Error platform_error(const char* what) {
 }
 
 Status harden_process() {
-  // First of all: exec makes a process dumpable again, and until this call its owner may attach to it.
+  // First of all: exec makes a process dumpable again, and until this call its owner may attach to
+  // it.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return platform_error("cannot become undumpable");
   const rlimit no_core{0, 0};
   if (setrlimit(RLIMIT_CORE, &no_core) != 0) return platform_error("cannot forbid core files");
@@ -46,7 +47,8 @@ Status harden_process() {
   // A broken channel is an error to return, not a signal; Ctrl-C is the launcher's to handle.
   signal(SIGPIPE, SIG_IGN);
   signal(SIGINT, SIG_IGN);
-  if (syscall(SYS_close_range, kFirstUnusedFd, ~0u, 0) != 0) return platform_error("cannot close descriptors");
+  if (syscall(SYS_close_range, kFirstUnusedFd, ~0u, 0) != 0)
+    return platform_error("cannot close descriptors");
   // Memory locking up to the hard limit: memfd_secret is charged to it.
   rlimit lock{};
   if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur < lock.rlim_max) {
@@ -65,7 +67,8 @@ Status receive_start(StartMessage* start) {
   const bool access_known =
       start->model_access == ModelAccess::kRead || start->model_access == ModelAccess::kMap;
   if (start->threads == 0 || start->threads > kMaxThreads || !access_known) {
-    return Error(ErrorCode::kPlatform, "enclave: %u threads or an unknown model access asked for", start->threads);
+    return Error(ErrorCode::kPlatform, "enclave: %u threads or an unknown model access asked for",
+                 start->threads);
   }
   start->cpu &= detect_cpu();
   return ok_status();
@@ -75,8 +78,10 @@ Status take_memory(const EnclaveProgram& program, Enclave* enclave) {
   const StartMessage& start = enclave->start;
   const uint64_t reserve = program.reserve_bytes(start.threads);
   if (start.budget_bytes <= reserve) {
-    return Error(ErrorCode::kBudgetTooSmall, "a budget of %llu bytes is not above the engine's own %llu",
-                 static_cast<unsigned long long>(start.budget_bytes), static_cast<unsigned long long>(reserve))
+    return Error(ErrorCode::kBudgetTooSmall,
+                 "a budget of %llu bytes is not above the engine's own %llu",
+                 static_cast<unsigned long long>(start.budget_bytes),
+                 static_cast<unsigned long long>(reserve))
         .with_detail(reserve + 4096);  // one page is the least block
   }
   const bool allow_secret = start.allow_secret_memory != 0;
@@ -89,8 +94,8 @@ Status take_memory(const EnclaveProgram& program, Enclave* enclave) {
   return ok_status();
 }
 
-// Root becomes nobody; CAP_IPC_LOCK has done its work. Where no such user exists (a user namespace with one id)
-// the filter still stands, and the loss is reported.
+// Root becomes nobody; CAP_IPC_LOCK has done its work. Where no such user exists (a user namespace
+// with one id) the filter still stands, and the loss is reported.
 void drop_root(Enclave* enclave) {
   if (geteuid() != 0) return;
   const bool dropped = setgroups(0, nullptr) == 0 && setresgid(kNobody, kNobody, kNobody) == 0 &&
@@ -101,7 +106,8 @@ void drop_root(Enclave* enclave) {
 // After drop_root: a change of user clears the death signal and resets dumpability.
 Status bind_to_launcher(int32_t launcher_pid) {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return platform_error("cannot become undumpable");
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return platform_error("cannot follow the launcher");
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+    return platform_error("cannot follow the launcher");
   // It may have died before the line above.
   if (getppid() != launcher_pid) _exit(kExitLauncherGone);
   return ok_status();
@@ -113,7 +119,8 @@ void* worker_entry(void* argument) {
   futex_wake_all(&g_workers_up);
   while (std::atomic_ref<uint32_t>(g_released).load() == 0) futex_wait(&g_released, 0);
   g_worker(g_worker_state, index);
-  // A thread that ended would ask the kernel for what the filter forbids: sleep until the process exits.
+  // A thread that ended would ask the kernel for what the filter forbids: sleep until the process
+  // exits.
   for (;;) futex_wait(&g_released, 1);
 }
 
@@ -130,8 +137,10 @@ Status start_workers(const EnclaveProgram& program, Enclave* enclave) {
   const uint32_t count = enclave->start.threads - 1;
   for (uintptr_t index = 1; index <= count; ++index) {
     pthread_t thread;
-    const int failed = pthread_create(&thread, &attributes, worker_entry, reinterpret_cast<void*>(index));
-    if (failed != 0) return Error(ErrorCode::kPlatform, "enclave: no worker thread (errno %d)", failed);
+    const int failed =
+        pthread_create(&thread, &attributes, worker_entry, reinterpret_cast<void*>(index));
+    if (failed != 0)
+      return Error(ErrorCode::kPlatform, "enclave: no worker thread (errno %d)", failed);
   }
   // The filter must find every thread past its start-up.
   for (uint32_t up = 0; (up = std::atomic_ref<uint32_t>(g_workers_up).load()) < count;) {
@@ -166,7 +175,8 @@ Status receive_secrets(SessionSecrets* secrets) {
   close(kKeyFd);
   if (done != sizeof(*secrets)) {
     wipe(secrets, sizeof(*secrets));
-    return Error(ErrorCode::kPlatform, "enclave: the client's key channel ended after %zu of %zu bytes", done,
+    return Error(ErrorCode::kPlatform,
+                 "enclave: the client's key channel ended after %zu of %zu bytes", done,
                  sizeof(*secrets));
   }
   return ok_status();
@@ -195,7 +205,8 @@ Status send_ready(const Enclave& enclave, const Status& status) {
   do {
     count = write(kControlFd, &ready, sizeof(ready));
   } while (count < 0 && errno == EINTR);
-  if (count != static_cast<ssize_t>(sizeof(ready))) return platform_error("the control channel is broken");
+  if (count != static_cast<ssize_t>(sizeof(ready)))
+    return platform_error("the control channel is broken");
   return ok_status();
 }
 

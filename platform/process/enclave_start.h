@@ -26,17 +26,19 @@ struct Enclave {
 // What the program on top is.
 struct EnclaveProgram {
   uint64_t state_bytes = 0;
-  uint64_t (*reserve_bytes)(uint32_t threads) = nullptr;   // of the budget, not in the block
-  void (*worker)(void* state, uint32_t index) = nullptr;  // on each of threads - 1 threads, after release_workers()
+  uint64_t (*reserve_bytes)(uint32_t threads) = nullptr;  // of the budget, not in the block
+  void (*worker)(void* state, uint32_t index) =
+      nullptr;  // on each of threads - 1 threads, after release_workers()
 };
 
-// In this order: not dumpable, no core file, bounded stack; the start message; descriptors; trusted memory (while
-// CAP_IPC_LOCK may still be held); nobody instead of root; death with the launcher; worker threads up; no new
-// privileges and the system-call filter. Errors: kBudgetTooSmall (detail() = least grant), kPlatform.
+// In this order: not dumpable, no core file, bounded stack; the start message; descriptors; trusted
+// memory (while CAP_IPC_LOCK may still be held); nobody instead of root; death with the launcher;
+// worker threads up; no new privileges and the system-call filter. Errors: kBudgetTooSmall
+// (detail() = least grant), kPlatform.
 Status enter_enclave(const EnclaveProgram& program, Enclave* enclave);
 
-// Reads the client's secrets straight into the state memory `secrets` points at, and closes the channel.
-// Errors: kPlatform if it does not carry exactly one SessionSecrets.
+// Reads the client's secrets straight into the state memory `secrets` points at, and closes the
+// channel. Errors: kPlatform if it does not carry exactly one SessionSecrets.
 Status receive_secrets(SessionSecrets* secrets);
 
 // Lets the workers into EnclaveProgram::worker.

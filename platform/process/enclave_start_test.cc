@@ -1,4 +1,5 @@
-// A hostile launcher: the enclave checks everything it is started with, and answers or ends in order.
+// A hostile launcher: the enclave checks everything it is started with, and answers or ends in
+// order.
 #include "platform/process/enclave_start.h"
 
 #include <fcntl.h>
@@ -27,7 +28,8 @@ class HostileLauncher : public testing::Test {
     key_out_.reset(ends[0]);
     key_in_.reset(ends[1]);
     const char secrets[sizeof(SessionSecrets)] = {};
-    ASSERT_EQ(write(key_in_.get(), secrets, sizeof(secrets)), static_cast<ssize_t>(sizeof(secrets)));
+    ASSERT_EQ(write(key_in_.get(), secrets, sizeof(secrets)),
+              static_cast<ssize_t>(sizeof(secrets)));
     shared_.reset(memfd_create("shared", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     ASSERT_EQ(ftruncate(shared_.get(), 8192), 0);
     const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
@@ -40,7 +42,8 @@ class HostileLauncher : public testing::Test {
   void seal_shared() { ASSERT_EQ(fcntl(shared_.get(), F_ADD_SEALS, F_SEAL_SHRINK), 0); }
 
   void launch() {
-    ASSERT_EQ(send(control_.get(), &start_, sizeof(start_), MSG_NOSIGNAL), static_cast<ssize_t>(sizeof(start_)));
+    ASSERT_EQ(send(control_.get(), &start_, sizeof(start_), MSG_NOSIGNAL),
+              static_cast<ssize_t>(sizeof(start_)));
     auto process = EnclaveProcess::spawn(
         probe_, {enclave_control_.get(), model_.get(), shared_.get(), key_out_.get()});
     ASSERT_TRUE(process.ok()) << process.error().message();
@@ -62,7 +65,8 @@ class HostileLauncher : public testing::Test {
     const ReadyMessage message = ready();
     EXPECT_EQ(message.ok, 0u);
     EXPECT_NE(std::string(message.message).find(text), std::string::npos) << message.message;
-    EXPECT_NE(process_->describe_end(5000).find("status 0"), std::string::npos) << process_->describe_end(0);
+    EXPECT_NE(process_->describe_end(5000).find("status 0"), std::string::npos)
+        << process_->describe_end(0);
   }
 
   OwnedFd control_, enclave_control_, key_out_, key_in_, shared_, model_;
@@ -125,7 +129,8 @@ TEST_F(HostileLauncher, AnotherProtocolEndsIt) {
   start_.version = 99;
   launch();
   EXPECT_EQ(ready().ok, 99u);
-  EXPECT_NE(process_->describe_end(5000).find("protocol"), std::string::npos) << process_->describe_end(0);
+  EXPECT_NE(process_->describe_end(5000).find("protocol"), std::string::npos)
+      << process_->describe_end(0);
 }
 
 TEST_F(HostileLauncher, AnotherParentEndsIt) {
@@ -133,7 +138,8 @@ TEST_F(HostileLauncher, AnotherParentEndsIt) {
   start_.launcher_pid = 1;
   launch();
   EXPECT_EQ(ready().ok, 99u);
-  EXPECT_NE(process_->describe_end(5000).find("launcher"), std::string::npos) << process_->describe_end(0);
+  EXPECT_NE(process_->describe_end(5000).find("launcher"), std::string::npos)
+      << process_->describe_end(0);
 }
 
 TEST_F(HostileLauncher, RequestOfAnotherSizeEndsIt) {
@@ -144,7 +150,8 @@ TEST_F(HostileLauncher, RequestOfAnotherSizeEndsIt) {
     ASSERT_EQ(ready().ok, 1u);
     const char request[sizeof(Request) + 8] = {};
     ASSERT_GT(send(control_.get(), request, bytes, MSG_NOSIGNAL), 0);
-    EXPECT_NE(process_->describe_end(5000).find("status 0"), std::string::npos) << process_->describe_end(0);
+    EXPECT_NE(process_->describe_end(5000).find("status 0"), std::string::npos)
+        << process_->describe_end(0);
   }
 }
 

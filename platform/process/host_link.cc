@@ -26,7 +26,8 @@ constexpr int kDeathMs = 2000;
 Result<OwnedFd> open_model(const std::string& path) {
   // O_NONBLOCK: a fifo must not block the open.
   OwnedFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (fd.get() < 0) return Error(ErrorCode::kIo, "cannot open %s: %s", path.c_str(), strerror(errno));
+  if (fd.get() < 0)
+    return Error(ErrorCode::kIo, "cannot open %s: %s", path.c_str(), strerror(errno));
   struct stat status {};
   if (fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     return Error(ErrorCode::kIo, "%s is not a file", path.c_str());
@@ -35,7 +36,8 @@ Result<OwnedFd> open_model(const std::string& path) {
 }
 
 // What came over the channel: a closed set of codes and a terminated text.
-Error claimed_error(uint32_t claimed_code, uint64_t detail, const char* claimed_message, size_t size) {
+Error claimed_error(uint32_t claimed_code, uint64_t detail, const char* claimed_message,
+                    size_t size) {
   const bool known = claimed_code <= static_cast<uint32_t>(ErrorCode::kCancelled);
   const ErrorCode code = known ? static_cast<ErrorCode>(claimed_code) : ErrorCode::kPlatform;
   const int length = static_cast<int>(strnlen(claimed_message, size - 1));
@@ -43,7 +45,8 @@ Error claimed_error(uint32_t claimed_code, uint64_t detail, const char* claimed_
 }
 
 bool ends_session(ErrorCode code) {
-  return code == ErrorCode::kPlatform || code == ErrorCode::kCancelled || code == ErrorCode::kAuthentication;
+  return code == ErrorCode::kPlatform || code == ErrorCode::kCancelled ||
+         code == ErrorCode::kAuthentication;
 }
 
 }  // namespace
@@ -58,8 +61,8 @@ Result<std::unique_ptr<EnclaveLink>> EnclaveLink::open(const LinkOptions& option
 }
 
 EnclaveLink::~EnclaveLink() {
-  control_.reset();   // an idle enclave sees the end, wipes and exits
-  process_.reset();   // a busy one is killed
+  control_.reset();  // an idle enclave sees the end, wipes and exits
+  process_.reset();  // a busy one is killed
   if (!shared_.empty()) munmap(shared_.data(), shared_.size());
 }
 
@@ -71,13 +74,14 @@ Status EnclaveLink::start(const DeliverSecrets& deliver) {
   OwnedFd enclave_control;
   CARREL_RETURN_IF_ERROR(make_channel(&enclave_control));
   int pipe_ends[2];
-  if (pipe2(pipe_ends, O_CLOEXEC) != 0) return Error(ErrorCode::kPlatform, "no key channel: %s", strerror(errno));
+  if (pipe2(pipe_ends, O_CLOEXEC) != 0)
+    return Error(ErrorCode::kPlatform, "no key channel: %s", strerror(errno));
   OwnedFd key_out(pipe_ends[0]);
   OwnedFd key_in(pipe_ends[1]);
-  CARREL_ASSIGN(process_, EnclaveProcess::spawn(
-                              path, {enclave_control.get(), model.get(), shared.get(), key_out.get()}));
-  // Keys leave the client only when everything else stands. key_out stays open meanwhile, so that a child that is
-  // already dead shows in receive_ready() and not as SIGPIPE in the client.
+  CARREL_ASSIGN(process_, EnclaveProcess::spawn(path, {enclave_control.get(), model.get(),
+                                                       shared.get(), key_out.get()}));
+  // Keys leave the client only when everything else stands. key_out stays open meanwhile, so that a
+  // child that is already dead shows in receive_ready() and not as SIGPIPE in the client.
   return deliver(key_in.get());
 }
 
@@ -96,20 +100,22 @@ Status EnclaveLink::make_channel(OwnedFd* enclave_end) {
   message.launcher_pid = getpid();
   message.allow_secret_memory = options_.allow_secret_memory ? 1 : 0;
   // Waits in the socket until the enclave exists.
-  if (send(control_.get(), &message, sizeof(message), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(message))) {
+  if (send(control_.get(), &message, sizeof(message), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(sizeof(message))) {
     return Error(ErrorCode::kPlatform, "no control channel: %s", strerror(errno));
   }
   return ok_status();
 }
 
-// Shrinking is sealed off, so the mapping on either side stays valid; growing too, so the size is final.
+// Shrinking is sealed off, so the mapping on either side stays valid; growing too, so the size is
+// final.
 Status EnclaveLink::make_shared_area(uint64_t bytes, OwnedFd* fd) {
   fd->reset(memfd_create("carrel shared area", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
   if (fd->get() < 0 || ftruncate(fd->get(), static_cast<off_t>(bytes)) != 0 ||
       fcntl(fd->get(), F_ADD_SEALS, kSeals) != 0) {
-    return Error(ErrorCode::kPlatform, "no shared area of %llu bytes: %s", static_cast<unsigned long long>(bytes),
-                 strerror(errno));
+    return Error(ErrorCode::kPlatform, "no shared area of %llu bytes: %s",
+                 static_cast<unsigned long long>(bytes), strerror(errno));
   }
   if (bytes == 0) return ok_status();
   void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0);
@@ -122,7 +128,8 @@ Status EnclaveLink::make_shared_area(uint64_t bytes, OwnedFd* fd) {
 }
 
 Status EnclaveLink::receive_ready() {
-  CARREL_RETURN_IF_ERROR(receive_packet(&ready_, sizeof(ready_), options_.start_timeout_ms, "at its start"));
+  CARREL_RETURN_IF_ERROR(
+      receive_packet(&ready_, sizeof(ready_), options_.start_timeout_ms, "at its start"));
   if (ready_.ok != 1) {
     dead_ = true;
     return claimed_error(ready_.error_code, ready_.detail, ready_.message, sizeof(ready_.message));
@@ -134,12 +141,15 @@ Status EnclaveLink::receive_ready() {
 Result<Reply> EnclaveLink::call(const Request& request) {
   if (dead_) return Error(ErrorCode::kPlatform, "the trusted process has ended");
   Reply reply;
-  if (send(control_.get(), &request, sizeof(request), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(request))) {
+  if (send(control_.get(), &request, sizeof(request), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(sizeof(request))) {
     return died("before a request");
   }
-  CARREL_RETURN_IF_ERROR(receive_packet(&reply, sizeof(reply), options_.request_timeout_ms, "during a request"));
+  CARREL_RETURN_IF_ERROR(
+      receive_packet(&reply, sizeof(reply), options_.request_timeout_ms, "during a request"));
   if (reply.ok == 1) return reply;
-  const Error error = claimed_error(reply.error_code, reply.detail, reply.message, sizeof(reply.message));
+  const Error error =
+      claimed_error(reply.error_code, reply.detail, reply.message, sizeof(reply.message));
   dead_ = ends_session(error.code());
   return error;
 }
@@ -160,7 +170,8 @@ Status EnclaveLink::receive_packet(void* packet, size_t bytes, int timeout_ms, c
     if (timeout_ms != 0 && Clock::now() >= deadline) {
       dead_ = true;
       process_.reset();
-      return Error(ErrorCode::kPlatform, "the trusted process did not answer %s within %d s; it was ended", during,
+      return Error(ErrorCode::kPlatform,
+                   "the trusted process did not answer %s within %d s; it was ended", during,
                    timeout_ms / 1000);
     }
   }

@@ -1,4 +1,5 @@
-// The wall itself: carrel-enclave-probe locks itself down as the real enclave does, then tries what it must not.
+// The wall itself: carrel-enclave-probe locks itself down as the real enclave does, then tries what
+// it must not.
 #include "platform/process/host_link.h"
 
 #include <fcntl.h>
@@ -34,7 +35,8 @@ class EnclaveLinkTest : public testing::Test {
     ASSERT_GE(fd, 0);
     close(fd);
     options_.model_path = name;
-    options_.enclave_path = fs::read_symlink("/proc/self/exe").parent_path() / "carrel-enclave-probe";
+    options_.enclave_path =
+        fs::read_symlink("/proc/self/exe").parent_path() / "carrel-enclave-probe";
     options_.budget_bytes = 2 * kMiB;
     options_.cpu = detect_cpu();
     options_.shared_bytes = 64 * kKiB;
@@ -108,7 +110,8 @@ TEST_F(EnclaveLinkTest, LocksItselfDown) {
     std::string all((std::istreambuf_iterator<char>(limits)), {});
     return all;
   }();
-  EXPECT_NE(stack.find("Max stack size            262144               262144"), std::string::npos) << stack;
+  EXPECT_NE(stack.find("Max stack size            262144               262144"), std::string::npos)
+      << stack;
   EXPECT_NE(stack.find("Max core file size        0                    0"), std::string::npos);
   if (geteuid() == 0) {
     EXPECT_EQ(status_line(link->pid(), "Uid"), "65534\t65534\t65534\t65534");
@@ -141,7 +144,8 @@ TEST_F(EnclaveLinkTest, HasNoDescriptorsBeyondItsChannels) {
   std::string text((std::istreambuf_iterator<char>(info)), {});
   const size_t at = text.find("flags:");
   ASSERT_NE(at, std::string::npos);
-  EXPECT_EQ(strtoul(text.c_str() + at + 6, nullptr, 8) & O_ACCMODE, static_cast<unsigned long>(O_RDONLY));
+  EXPECT_EQ(strtoul(text.c_str() + at + 6, nullptr, 8) & O_ACCMODE,
+            static_cast<unsigned long>(O_RDONLY));
 }
 
 class ForbiddenCall : public EnclaveLinkTest, public testing::WithParamInterface<Probe> {};
@@ -158,15 +162,16 @@ TEST_P(ForbiddenCall, EndsTheWholeProcess) {
   EXPECT_FALSE(ask(*link, Probe::kEcho).ok());
 }
 
-INSTANTIATE_TEST_SUITE_P(Calls, ForbiddenCall,
-                         testing::Values(Probe::kOpen, Probe::kSocket, Probe::kMapExecutable, Probe::kMapWritable,
-                                         Probe::kProtectExecutable, Probe::kFork, Probe::kPtrace, Probe::kExec,
-                                         Probe::kWriteElsewhere, Probe::kReadElsewhere, Probe::kThread,
+INSTANTIATE_TEST_SUITE_P(
+    Calls, ForbiddenCall,
+    testing::Values(Probe::kOpen, Probe::kSocket, Probe::kMapExecutable, Probe::kMapWritable,
+                    Probe::kProtectExecutable, Probe::kFork, Probe::kPtrace, Probe::kExec,
+                    Probe::kWriteElsewhere, Probe::kReadElsewhere, Probe::kThread,
 #if defined(__x86_64__)
-                                         Probe::kOldSystemCall,
+                    Probe::kOldSystemCall,
 #endif
-                                         Probe::kKill),
-                         [](const auto& param) { return "Probe" + std::to_string(uint32_t(param.param)); });
+                    Probe::kKill),
+    [](const auto& param) { return "Probe" + std::to_string(uint32_t(param.param)); });
 
 TEST_F(EnclaveLinkTest, StackIsBounded) {
   auto link = open();
@@ -275,8 +280,8 @@ TEST_F(EnclaveLinkTest, ShrinkingModelIsNoCrash) {
   }
 }
 
-// In a child without root's powers: can `reader` get at the enclave's memory? Bits: 1 mem opened, 2 read by
-// process_vm_readv, 4 attached by ptrace.
+// In a child without root's powers: can `reader` get at the enclave's memory? Bits: 1 mem opened, 2
+// read by process_vm_readv, 4 attached by ptrace.
 int attack(pid_t enclave, uint64_t address, bool as_nobody) {
   const pid_t attacker = fork();
   if (attacker == 0) {
@@ -284,7 +289,8 @@ int attack(pid_t enclave, uint64_t address, bool as_nobody) {
     int got = 0;
     const int mem = ::open(("/proc/" + std::to_string(enclave) + "/mem").c_str(), O_RDONLY);
     uint64_t word = 0;
-    if (mem >= 0 && pread(mem, &word, 8, static_cast<off_t>(address)) == 8 && word == kProbeMarker) got |= 1;
+    if (mem >= 0 && pread(mem, &word, 8, static_cast<off_t>(address)) == 8 && word == kProbeMarker)
+      got |= 1;
     iovec here{&word, 8}, there{reinterpret_cast<void*>(address), 8};
     word = 0;
     if (process_vm_readv(enclave, &here, 1, &there, 1, 0) == 8 && word == kProbeMarker) got |= 2;
@@ -380,7 +386,8 @@ TEST_F(EnclaveLinkTest, WorksAsAnOrdinaryUser) {
   const pid_t child = fork();
   if (child == 0) {
     const rlimit lock{kMiB, kMiB};
-    if (setrlimit(RLIMIT_MEMLOCK, &lock) != 0 || setgid(65534) != 0 || setuid(65534) != 0) _exit(64);
+    if (setrlimit(RLIMIT_MEMLOCK, &lock) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
+      _exit(64);
     auto link = EnclaveLink::open(options_, deliver());
     if (!link.ok()) {
       fprintf(stderr, "%s\n", link.error().message());
@@ -389,7 +396,8 @@ TEST_F(EnclaveLinkTest, WorksAsAnOrdinaryUser) {
     printf("ordinary user: %s\n", (*link)->protection_notes().c_str());
     fflush(stdout);
     const bool told = (*link)->protection_notes().find("not keys") != std::string::npos;
-    const bool fits = (*link)->kernel_private_bytes() <= 18 * kMiB && (*link)->kernel_private_bytes() > 0;
+    const bool fits =
+        (*link)->kernel_private_bytes() <= 18 * kMiB && (*link)->kernel_private_bytes() > 0;
     _exit(ask(**link, Probe::kTouchBlock).ok() && told && fits ? 0 : 2);
   }
   int status = 0;
@@ -418,7 +426,8 @@ TEST_F(EnclaveLinkTest, BudgetBelowTheReserveSaysHowMuchWouldDo) {
 TEST_F(EnclaveLinkTest, MissingFilesAreClearErrors) {
   LinkOptions no_model = options_;
   no_model.model_path = "/nonexistent/model.carrel";
-  EXPECT_NE(std::string(EnclaveLink::open(no_model, deliver()).error().message()).find("/nonexistent/model"),
+  EXPECT_NE(std::string(EnclaveLink::open(no_model, deliver()).error().message())
+                .find("/nonexistent/model"),
             std::string::npos);
   LinkOptions folder = options_;
   folder.model_path = "/tmp";
@@ -426,7 +435,8 @@ TEST_F(EnclaveLinkTest, MissingFilesAreClearErrors) {
             std::string::npos);
   LinkOptions no_enclave = options_;
   no_enclave.enclave_path = "/nonexistent/carrel-enclave";
-  EXPECT_NE(std::string(EnclaveLink::open(no_enclave, deliver()).error().message()).find("no trusted process"),
+  EXPECT_NE(std::string(EnclaveLink::open(no_enclave, deliver()).error().message())
+                .find("no trusted process"),
             std::string::npos);
   LinkOptions not_an_enclave = options_;
   not_an_enclave.enclave_path = "/bin/true";

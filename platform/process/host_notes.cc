@@ -16,11 +16,15 @@ std::string size_text(uint64_t bytes) {
 
 std::string reason(const ReadyMessage& ready) {
   switch (ready.refusal_errno) {
-    case 0: return "memfd_secret was not asked for";
-    case ENOSYS: return "this kernel has no memfd_secret; Linux 6.5 or secretmem.enable=1 would";
+    case 0:
+      return "memfd_secret was not asked for";
+    case ENOSYS:
+      return "this kernel has no memfd_secret; Linux 6.5 or secretmem.enable=1 would";
     case EAGAIN:
-    case EPERM: break;
-    default: return "memfd_secret failed with errno " + std::to_string(ready.refusal_errno);
+    case EPERM:
+      break;
+    default:
+      return "memfd_secret failed with errno " + std::to_string(ready.refusal_errno);
   }
   rlimit limit{};
   getrlimit(RLIMIT_MEMLOCK, &limit);
@@ -34,7 +38,8 @@ std::string describe_lost_protection(const ReadyMessage& ready) {
   std::string notes;
   if (ready.lost & kLostSecretBlock) {
     const bool keys_too = (ready.lost & kLostSecretKeys) != 0;
-    notes = std::string(keys_too ? "keys, weights and activations" : "weights and activations (not keys)") +
+    notes = std::string(keys_too ? "keys, weights and activations"
+                                 : "weights and activations (not keys)") +
             " lie in ordinary memory, which root can read" +
             ((ready.lost & kLostLock) ? " and the kernel may swap out" : "") + ": " + reason(ready);
   } else if (ready.lost & kLostSecretKeys) {

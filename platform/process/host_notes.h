@@ -6,8 +6,8 @@
 
 namespace carrel {
 
-// One line without a full stop, naming what was lost, what that means and what would bring it back; empty if nothing
-// was lost.
+// One line without a full stop, naming what was lost, what that means and what would bring it back;
+// empty if nothing was lost.
 std::string describe_lost_protection(const ReadyMessage& ready);
 
 }  // namespace carrel

@@ -28,11 +28,13 @@ class ProcessSession final : public TrustedSession {
   Status prepare_session_program(std::span<const std::byte> sealed) override {
     const std::span<std::byte> shared = link_->shared_area();
     if (sealed.size() <= kTagBytes || sealed.size() > shared.size()) {
-      return Error(ErrorCode::kInvalidInput, "a session program of %zu bytes does not fit a shared area of %zu",
+      return Error(ErrorCode::kInvalidInput,
+                   "a session program of %zu bytes does not fit a shared area of %zu",
                    sealed.size(), shared.size());
     }
     memcpy(shared.data() + kSessionProgramOffset, sealed.data(), sealed.size());
-    return call(RequestKind::kPrepare, {kSessionProgramOffset, sealed.size() - kTagBytes, kSessionProgram});
+    return call(RequestKind::kPrepare,
+                {kSessionProgramOffset, sealed.size() - kTagBytes, kSessionProgram});
   }
 
   std::span<std::byte> shared_area() override { return link_->shared_area(); }
@@ -78,7 +80,8 @@ Result<std::unique_ptr<TrustedSession>> open_process_session(const SessionOption
   link_options.cpu = options.cpu;
   link_options.shared_bytes = options.shared_bytes;
   link_options.model_access = options.map_model ? ModelAccess::kMap : ModelAccess::kRead;
-  link_options.request_timeout_ms = static_cast<int>(std::min<uint32_t>(options.timeout_ms, INT_MAX));
+  link_options.request_timeout_ms =
+      static_cast<int>(std::min<uint32_t>(options.timeout_ms, INT_MAX));
   link_options.cancelled = options.cancelled;
   CARREL_ASSIGN(std::unique_ptr<EnclaveLink> link, EnclaveLink::open(link_options, deliver));
   return std::unique_ptr<TrustedSession>(new ProcessSession(std::move(link)));

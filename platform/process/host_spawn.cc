@@ -25,10 +25,12 @@ std::string own_folder() {
   return file.substr(0, file.rfind('/'));
 }
 
-// A copy above every descriptor number the child uses, so that placing one never overwrites another's source.
+// A copy above every descriptor number the child uses, so that placing one never overwrites
+// another's source.
 Result<OwnedFd> high_copy(int fd) {
   OwnedFd copy(fcntl(fd, F_DUPFD_CLOEXEC, kFirstUnusedFd));
-  if (copy.get() < 0) return Error(ErrorCode::kPlatform, "cannot duplicate descriptor %d (errno %d)", fd, errno);
+  if (copy.get() < 0)
+    return Error(ErrorCode::kPlatform, "cannot duplicate descriptor %d (errno %d)", fd, errno);
   return copy;
 }
 
@@ -37,7 +39,8 @@ int spawn_child(const std::string& path, const EnclaveFds& fds, pid_t* pid) {
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
-  for (int fd = 0; fd <= 2; ++fd) posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+  for (int fd = 0; fd <= 2; ++fd)
+    posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
   posix_spawn_file_actions_adddup2(&actions, fds.control, kControlFd);
   posix_spawn_file_actions_adddup2(&actions, fds.model, kModelFd);
   posix_spawn_file_actions_adddup2(&actions, fds.shared, kSharedFd);
@@ -62,19 +65,27 @@ int spawn_child(const std::string& path, const EnclaveFds& fds, pid_t* pid) {
 
 std::string describe_signal(int signal) {
   switch (signal) {
-    case SIGSYS: return "it was ended by its system-call filter";
-    case SIGSEGV: return "it crashed (SIGSEGV: a stack too deep, or a bug)";
-    case SIGKILL: return "it was killed (SIGKILL: by someone, or out of memory)";
-    default: return "it was ended by signal " + std::to_string(signal);
+    case SIGSYS:
+      return "it was ended by its system-call filter";
+    case SIGSEGV:
+      return "it crashed (SIGSEGV: a stack too deep, or a bug)";
+    case SIGKILL:
+      return "it was killed (SIGKILL: by someone, or out of memory)";
+    default:
+      return "it was ended by signal " + std::to_string(signal);
   }
 }
 
 std::string describe_exit(int status) {
   switch (status) {
-    case kExitSetup: return "it does not speak this launcher's protocol";
-    case kExitLauncherGone: return "it did not find its launcher alive";
-    case kExitSharedFault: return "the system had no memory left for the shared area";
-    default: return "it exited with status " + std::to_string(status);
+    case kExitSetup:
+      return "it does not speak this launcher's protocol";
+    case kExitLauncherGone:
+      return "it did not find its launcher alive";
+    case kExitSharedFault:
+      return "the system had no memory left for the shared area";
+    default:
+      return "it exited with status " + std::to_string(status);
   }
 }
 
@@ -88,11 +99,11 @@ void OwnedFd::reset(int fd) {
 Result<std::string> find_enclave(const std::string& wanted) {
   const std::string folder = own_folder();
   std::string places[] = {
-      folder + "/../libexec/carrel/carrel-enclave",   // installed: bin/ beside libexec/
-      folder + "/carrel-enclave",                     // everything in one folder
-      folder + "/../platform/process/carrel-enclave",  // build tree: from tests/, bench/
+      folder + "/../libexec/carrel/carrel-enclave",       // installed: bin/ beside libexec/
+      folder + "/carrel-enclave",                         // everything in one folder
+      folder + "/../platform/process/carrel-enclave",     // build tree: from tests/, bench/
       folder + "/../../platform/process/carrel-enclave",  // and from apps/cli/
-      CARREL_LIBEXEC_DIR "/carrel-enclave",           // for programs that embed the library
+      CARREL_LIBEXEC_DIR "/carrel-enclave",               // for programs that embed the library
   };
   if (!wanted.empty()) {
     if (access(wanted.c_str(), X_OK) == 0) return wanted;
@@ -106,18 +117,21 @@ Result<std::string> find_enclave(const std::string& wanted) {
   return Error(ErrorCode::kIo, "carrel-enclave not found; looked at %s", tried.c_str());
 }
 
-Result<std::unique_ptr<EnclaveProcess>> EnclaveProcess::spawn(const std::string& path, const EnclaveFds& fds) {
+Result<std::unique_ptr<EnclaveProcess>> EnclaveProcess::spawn(const std::string& path,
+                                                              const EnclaveFds& fds) {
   CARREL_ASSIGN(OwnedFd control, high_copy(fds.control));
   CARREL_ASSIGN(OwnedFd model, high_copy(fds.model));
   CARREL_ASSIGN(OwnedFd shared, high_copy(fds.shared));
   CARREL_ASSIGN(OwnedFd key, high_copy(fds.key));
   std::unique_ptr<EnclaveProcess> process(new EnclaveProcess);
   const EnclaveFds copies{control.get(), model.get(), shared.get(), key.get()};
-  process->keeper_ = std::thread([&process = *process, path, copies] { process.keep(path, copies); });
+  process->keeper_ =
+      std::thread([&process = *process, path, copies] { process.keep(path, copies); });
   std::unique_lock lock(process->mutex_);
   process->changed_.wait(lock, [&] { return process->started_; });
   if (process->spawn_errno_ != 0) {
-    return Error(ErrorCode::kPlatform, "cannot start %s: %s", path.c_str(), strerror(process->spawn_errno_));
+    return Error(ErrorCode::kPlatform, "cannot start %s: %s", path.c_str(),
+                 strerror(process->spawn_errno_));
   }
   return process;
 }
@@ -132,7 +146,8 @@ void EnclaveProcess::keep(const std::string& path, const EnclaveFds& fds) {
   started_ = true;
   changed_.notify_all();
   if (spawn_errno_ != 0) return;
-  // A handle, not a number: an application that ignores SIGCHLD has its children reaped, and their numbers reused.
+  // A handle, not a number: an application that ignores SIGCHLD has its children reaped, and their
+  // numbers reused.
   const OwnedFd handle(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   changed_.wait(lock, [this] { return stopping_; });
   if (handle.get() >= 0) {
@@ -158,9 +173,11 @@ std::string EnclaveProcess::describe_end(int timeout_ms) const {
   for (int waited = 0;; waited += kStepMs) {
     siginfo_t info{};
     // WNOWAIT: only the keeper reaps, so that the number stays ours.
-    if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) return "it is gone";
+    if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+      return "it is gone";
     if (info.si_pid == pid_) {
-      return info.si_code == CLD_EXITED ? describe_exit(info.si_status) : describe_signal(info.si_status);
+      return info.si_code == CLD_EXITED ? describe_exit(info.si_status)
+                                        : describe_signal(info.si_status);
     }
     if (waited >= timeout_ms) return "it is still running";
     std::this_thread::sleep_for(std::chrono::milliseconds(kStepMs));

@@ -2,9 +2,9 @@
 // Starting, watching and ending one enclave process. Untrusted side: holds no key and no plaintext.
 #include <sys/types.h>
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <condition_variable>
 #include <string>
 #include <thread>
 
@@ -35,9 +35,9 @@ class OwnedFd {
   int fd_ = -1;
 };
 
-// The enclave's executable: `wanted` if not empty, else carrel-enclave where an installation (../libexec/carrel), the
-// caller's own folder or a build tree has it, seen from this program's own file, else the configured installation.
-// Errors: kIo naming every place looked at.
+// The enclave's executable: `wanted` if not empty, else carrel-enclave where an installation
+// (../libexec/carrel), the caller's own folder or a build tree has it, seen from this program's own
+// file, else the configured installation. Errors: kIo naming every place looked at.
 Result<std::string> find_enclave(const std::string& wanted);
 
 // What becomes descriptors 3 to 6 (control.h). Borrowed.
@@ -48,18 +48,21 @@ struct EnclaveFds {
   int key = -1;
 };
 
-// A child that never outlives this object, this process, or a crash of either. A thread of its own starts it and
-// stays until the end, because the kernel sends the death signal when the starting *thread* goes; so sessions may
-// be opened, used and dropped on any thread.
+// A child that never outlives this object, this process, or a crash of either. A thread of its own
+// starts it and stays until the end, because the kernel sends the death signal when the starting
+// *thread* goes; so sessions may be opened, used and dropped on any thread.
 class EnclaveProcess {
  public:
-  // posix_spawn (vfork and exec: the caller's memory image is never copied), empty environment, own process group
-  // (a terminal's Ctrl-C is the launcher's to handle), default signals. Errors: kPlatform.
-  static Result<std::unique_ptr<EnclaveProcess>> spawn(const std::string& path, const EnclaveFds& fds);
+  // posix_spawn (vfork and exec: the caller's memory image is never copied), empty environment, own
+  // process group (a terminal's Ctrl-C is the launcher's to handle), default signals. Errors:
+  // kPlatform.
+  static Result<std::unique_ptr<EnclaveProcess>> spawn(const std::string& path,
+                                                       const EnclaveFds& fds);
   ~EnclaveProcess();  // kills and reaps
 
   pid_t pid() const { return pid_; }
-  // Waits up to `timeout_ms` for the process to end by itself; how it did, as half a sentence, or that it did not.
+  // Waits up to `timeout_ms` for the process to end by itself; how it did, as half a sentence, or
+  // that it did not.
   std::string describe_end(int timeout_ms) const;
 
  private:
@@ -69,7 +72,7 @@ class EnclaveProcess {
   std::thread keeper_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool started_ = false;   // the keeper knows whether it could
+  bool started_ = false;  // the keeper knows whether it could
   bool stopping_ = false;
   int spawn_errno_ = 0;
   pid_t pid_ = -1;

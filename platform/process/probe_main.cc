@@ -1,4 +1,5 @@
-// carrel-enclave-probe: for tests only. Locks itself down exactly as carrel-enclave does, then does what it is asked.
+// carrel-enclave-probe: for tests only. Locks itself down exactly as carrel-enclave does, then does
+// what it is asked.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -46,27 +47,52 @@ void try_forbidden(Probe probe, uint64_t argument) {
   char* const arguments[] = {name, nullptr};
   pthread_t thread;
   switch (probe) {
-    case Probe::kOpen: (void)!open("/etc/passwd", O_RDONLY); break;
-    case Probe::kSocket: (void)!socket(AF_INET, SOCK_STREAM, 0); break;
+    case Probe::kOpen:
+      (void)!open("/etc/passwd", O_RDONLY);
+      break;
+    case Probe::kSocket:
+      (void)!socket(AF_INET, SOCK_STREAM, 0);
+      break;
     case Probe::kMapExecutable:
       mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       break;
     case Probe::kMapWritable:
       mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
       break;
-    case Probe::kProtectExecutable: mprotect(page, 4096, PROT_READ | PROT_EXEC); break;
-    case Probe::kFork: (void)!fork(); break;
-    case Probe::kPtrace: ptrace(PTRACE_TRACEME, 0, nullptr, nullptr); break;
-    case Probe::kExec: execve(name, arguments, arguments + 1); break;
-    case Probe::kWriteElsewhere: (void)!write(2, "x", 1); break;
-    case Probe::kReadElsewhere: (void)!read(kModelFd, page, 1); break;
+    case Probe::kProtectExecutable:
+      mprotect(page, 4096, PROT_READ | PROT_EXEC);
+      break;
+    case Probe::kFork:
+      (void)!fork();
+      break;
+    case Probe::kPtrace:
+      ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+      break;
+    case Probe::kExec:
+      execve(name, arguments, arguments + 1);
+      break;
+    case Probe::kWriteElsewhere:
+      (void)!write(2, "x", 1);
+      break;
+    case Probe::kReadElsewhere:
+      (void)!read(kModelFd, page, 1);
+      break;
 #if defined(__x86_64__)
-    case Probe::kOldSystemCall: asm volatile("int $0x80" ::"a"(3) : "memory"); break;
+    case Probe::kOldSystemCall:
+      asm volatile("int $0x80" ::"a"(3) : "memory");
+      break;
 #endif
-    case Probe::kThread: pthread_create(&thread, nullptr, no_thread, nullptr); break;
-    case Probe::kKill: kill(getppid(), 0); break;
-    case Probe::kDeepStack: use_stack(argument); break;
-    default: break;
+    case Probe::kThread:
+      pthread_create(&thread, nullptr, no_thread, nullptr);
+      break;
+    case Probe::kKill:
+      kill(getppid(), 0);
+      break;
+    case Probe::kDeepStack:
+      use_stack(argument);
+      break;
+    default:
+      break;
   }
 }
 
@@ -90,21 +116,27 @@ uint64_t answer(const Request& request, Enclave* enclave, State* state) {
   const uint64_t argument = request.args[0];
   const std::span<std::byte> block = enclave->block.bytes;
   switch (probe) {
-    case Probe::kEcho: return argument;
-    case Probe::kMapByte: return static_cast<uint64_t>(enclave->host.model_map()[argument]);
-    case Probe::kReadByte: return read_byte(enclave, argument);
+    case Probe::kEcho:
+      return argument;
+    case Probe::kMapByte:
+      return static_cast<uint64_t>(enclave->host.model_map()[argument]);
+    case Probe::kReadByte:
+      return read_byte(enclave, argument);
     case Probe::kTouchBlock:
       for (size_t at = 0; at < block.size(); at += 4096) block[at] = std::byte{1};
       return block.size();
     case Probe::kMarker:
       for (size_t at = 0; at < 4096; at += 8) memcpy(&block[at], &kProbeMarker, 8);
       return reinterpret_cast<uintptr_t>(block.data());
-    case Probe::kAskWorkers: return ask_workers(state, enclave->start.threads - 1);
+    case Probe::kAskWorkers:
+      return ask_workers(state, enclave->start.threads - 1);
     case Probe::kSleep:
       for (volatile bool stop = false; !stop;) {
       }
       return 0;
-    default: try_forbidden(probe, argument); return 0;
+    default:
+      try_forbidden(probe, argument);
+      return 0;
   }
 }
 
