@@ -13,6 +13,11 @@ uint64_t PlanTensor::row_bytes() const {
   return std::max<uint64_t>(64, round_up(bytes, 64));
 }
 
+uint32_t boundary_block_bytes(const PlanTensor& tensor) {
+  if (tensor.kind == TensorKind::kPlain) return kPlainBlockBytes;
+  return tensor.map.channels * tensor.map.width * static_cast<uint32_t>(sizeof(float));
+}
+
 bool is_map_shape(const Shape& shape, MapShape* map) {
   if ((shape.rank() != 4 && shape.rank() != 2) || shape[0] != 1) return false;
   for (int i = 1; i < shape.rank(); ++i) {

@@ -39,6 +39,9 @@ struct Layer {
   uint64_t scratch_bytes = 0;
 };
 
+// Plaintext bytes of the blocks in which an input or output crosses (engine/format/program.h).
+uint32_t boundary_block_bytes(const PlanTensor& tensor);
+
 struct LayerGraph {
   std::vector<PlanTensor> tensors;
   std::vector<Layer> layers;  // topological order

@@ -131,10 +131,11 @@ class Lowering {
   }
 
   uint16_t add_boundary_store(StoreKind kind, const PlanTensor& t) {
-    if (t.kind == TensorKind::kMap) return add_store(kind, t.map.channels * t.map.width * 4, t.map.height);
+    const uint32_t block_bytes = boundary_block_bytes(t);
+    if (t.kind == TensorKind::kMap) return add_store(kind, block_bytes, t.map.height);
     uint64_t bytes = 4;
     for (int64_t d : t.dims) bytes *= static_cast<uint64_t>(d);
-    return add_store(kind, kPlainBlockBytes, static_cast<uint32_t>(std::max<uint64_t>(1, ceil_div(bytes, kPlainBlockBytes))));
+    return add_store(kind, block_bytes, static_cast<uint32_t>(std::max<uint64_t>(1, ceil_div(bytes, kPlainBlockBytes))));
   }
 
   void add_boundary_stores() {

@@ -47,9 +47,13 @@ Result<Context> make_context(const Graph& graph, const StreamPlan& streams, cons
   Context context{streams, request, {}, {}, 0};
   CARREL_ASSIGN(context.layers, build_layers(graph));
   CARREL_ASSIGN(context.stated, state_problem(context.layers, streams));
-  if (request.strategy == Strategy::kWhole) return context;
+  uint64_t buffers = 64;  // all threads' together also hold one block on its way in or out
+  for (const PlanTensor& t : context.layers.tensors) {
+    if (t.input >= 0 || t.output >= 0) buffers = std::max<uint64_t>(buffers, boundary_block_bytes(t));
+  }
+  context.tile_buffer_bytes = static_cast<uint32_t>(round_up(ceil_div(buffers, request.threads), 64));
   for (const Layer& layer : context.layers.layers) {
-    if (layer.opcode != Opcode::kConv) continue;
+    if (layer.opcode != Opcode::kConv || request.strategy == Strategy::kWhole) continue;
     CARREL_ASSIGN(const TileGrid grid, make_tile_grid(streams.streams[static_cast<size_t>(layer.first_stream)].shape));
     context.tile_buffer_bytes = std::max(context.tile_buffer_bytes,
                                          static_cast<uint32_t>(round_up(grid.max_expanded_bytes + kTagRoom, 64)));

@@ -96,7 +96,10 @@ class Replay {
       for (const Action& a : s.simulation.actions) step(a);
     }
     for (size_t t = 0; t < problem_.tensors.size(); ++t) {
-      if (tensor(static_cast<TensorIndex>(t)).is_output) EXPECT_EQ(stored_[static_cast<TensorIndex>(t)], tensor(static_cast<TensorIndex>(t)).rows);
+      const TensorIndex index = static_cast<TensorIndex>(t);
+      if (tensor(index).is_output) {
+        EXPECT_EQ(stored_[index], tensor(index).rows);
+      }
     }
   }
 

@@ -1,0 +1,195 @@
+#include "compiler/plan/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/bytes.h"
+#include "engine/format/program.h"
+
+namespace carrel {
+namespace {
+
+// Small networks with shape-only weights: planning needs no numbers.
+class Net {
+ public:
+  explicit Net(const Shape& input) {
+    x_ = value(input);
+    graph.inputs = {x_};
+  }
+  ValueId last() const { return x_; }
+  const Shape& shape() const { return graph.value(x_).shape; }
+
+  Net& conv(int64_t channels, int64_t kernel, int64_t stride, int64_t groups = 1) {
+    const Shape in = shape();
+    const int64_t pad = kernel / 2;
+    const int64_t rows = (in[2] + 2 * pad - kernel) / stride + 1;
+    Attributes a;
+    a.ints["strides"] = {stride, stride};
+    a.ints["pads"] = {pad, pad, pad, pad};
+    a.ints["group"] = {groups};
+    const Unary relu{UnaryFn::kRelu, 0, 0};
+    return add(OpType::kConv, {x_, weights({channels, in[1] / groups, kernel, kernel}), weights({channels})},
+               {1, channels, rows, rows}, a, relu);
+  }
+  Net& pool() {
+    const Shape in = shape();
+    Attributes a;
+    a.ints["kernel_shape"] = a.ints["strides"] = {2, 2};
+    return add(OpType::kMaxPool, {x_}, {1, in[1], in[2] / 2, in[3] / 2}, a);
+  }
+  Net& residual(ValueId with) { return add(OpType::kAdd, {x_, with}, shape()); }
+  Net& concat(ValueId with) {
+    Shape out = shape();
+    out[1] += graph.value(with).shape[1];
+    Attributes a;
+    a.ints["axis"] = {1};
+    return add(OpType::kConcat, {x_, with}, out, a);
+  }
+  Net& global_pool() { return add(OpType::kGlobalAveragePool, {x_}, {1, shape()[1], 1, 1}); }
+  Net& dense(int64_t outputs) {
+    const int64_t features = shape().count();
+    if (shape().rank() == 4) add(OpType::kReshape, {x_}, {1, features});
+    Attributes a;
+    a.ints["transB"] = {1};
+    return add(OpType::kGemm, {x_, weights({outputs, features}), weights({outputs})}, {1, outputs}, a);
+  }
+  Net& plain_transpose() {
+    const Shape in = shape();
+    Attributes a;
+    a.ints["perm"] = {0, 1, 3, 2};
+    return add(OpType::kTranspose, {x_}, {1, in[1], in[3], in[2]}, a);
+  }
+  const Graph& done() {
+    graph.outputs = {x_};
+    return graph;
+  }
+  Graph graph;
+
+ private:
+  ValueId value(const Shape& shape) {
+    Value v;
+    v.name = "v" + std::to_string(graph.values.size());
+    v.shape = shape;
+    v.shape_known = true;
+    return graph.add_value(v);
+  }
+  ValueId weights(const Shape& shape) {
+    const ValueId id = value(shape);
+    auto tensor = std::make_shared<Tensor>();
+    tensor->shape = shape;
+    graph.value(id).constant = tensor;
+    return id;
+  }
+  Net& add(OpType op, std::vector<ValueId> inputs, const Shape& out, const Attributes& a = {}, Unary activation = {}) {
+    Node node;
+    node.op = op;
+    node.name = op_name(op) + std::to_string(graph.nodes.size());
+    node.inputs = std::move(inputs);
+    node.attributes = a;
+    node.activation = activation;
+    x_ = value(out);
+    node.outputs = {x_};
+    graph.add_node(std::move(node));
+    return *this;
+  }
+  ValueId x_ = kNoValue;
+};
+
+Graph branched_network() {
+  Net net({1, 3, 56, 56});
+  net.conv(32, 3, 2);
+  const ValueId a = net.last();
+  net.conv(32, 1, 1).conv(32, 3, 1, 32).residual(a).pool();
+  const ValueId b = net.last();
+  net.conv(48, 3, 1).concat(b).conv(100, 1, 1).plain_transpose().conv(64, 3, 1, 4).dense(300);
+  return net.dense(10).done();
+}
+
+struct Planned {
+  std::vector<uint64_t> aligned;  // the blob, 8-byte aligned
+  ProgramView view;
+};
+Planned open_program(const Plan& plan) {
+  Planned p;
+  p.aligned.resize((plan.program.size() + 7) / 8);
+  std::memcpy(p.aligned.data(), plan.program.data(), plan.program.size());
+  const auto bytes = std::as_bytes(std::span(p.aligned)).first(plan.program.size());
+  const Result<ProgramView> view = parse_program(bytes);
+  EXPECT_TRUE(view.ok()) << view.error().message();
+  if (view.ok()) p.view = *view;
+  return p;
+}
+
+TEST(Plan, EveryStrategyAndBudgetGivesAValidProgramWithinItsBudget) {
+  const Graph graph = branched_network();
+  const Result<StreamPlan> streams = plan_streams(graph, StoredType::kF32);
+  ASSERT_TRUE(streams.ok()) << streams.error().message();
+  int planned = 0;
+  for (Strategy strategy : {Strategy::kWhole, Strategy::kChannel, Strategy::kYplane, Strategy::kAuto}) {
+    for (uint32_t threads : {1u, 2u}) {
+      for (uint64_t budget = 512 * kKiB; budget <= 64 * kMiB; budget = budget * 3 / 2) {
+        const PlanRequest request{budget, strategy, threads, IsaLevel::kAvx2};
+        const Result<Plan> plan = plan_program(graph, *streams, request);
+        if (!plan.ok()) {
+          EXPECT_EQ(plan.error().code(), ErrorCode::kBudgetTooSmall) << plan.error().message();
+          EXPECT_GT(plan.error().detail(), budget);
+          continue;
+        }
+        ++planned;
+        const Planned program = open_program(*plan);
+        const Status valid = validate_program(program.view);
+        EXPECT_TRUE(valid.ok()) << valid.error().message();
+        EXPECT_LE(program.view.header->planned_peak_bytes, budget);
+      }
+    }
+  }
+  EXPECT_GT(planned, 30);
+}
+
+TEST(Plan, LeastBudgetWorksAndIsNamedInTheError) {
+  const Graph graph = branched_network();
+  const Result<StreamPlan> streams = plan_streams(graph, StoredType::kF32);
+  ASSERT_TRUE(streams.ok());
+  PlanRequest request{64 * kKiB, Strategy::kAuto, 1, IsaLevel::kAvx512};
+  const Result<Plan> small = plan_program(graph, *streams, request);
+  ASSERT_FALSE(small.ok());
+  request.budget_bytes = small.error().detail();
+  EXPECT_TRUE(plan_program(graph, *streams, request).ok());
+}
+
+TEST(Plan, ObjectsAliveTogetherNeverOverlap) {
+  const Graph graph = branched_network();
+  const Result<StreamPlan> streams = plan_streams(graph, StoredType::kF16);
+  ASSERT_TRUE(streams.ok());
+  for (uint64_t budget : {800 * kKiB, 2 * kMiB, 16 * kMiB}) {
+    const Result<Plan> plan = plan_program(graph, *streams, {budget, Strategy::kAuto, 1, IsaLevel::kAvx512});
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    for (size_t i = 0; i < plan->lifetimes.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        const LifetimeReport &a = plan->lifetimes[i], &b = plan->lifetimes[j];
+        const bool together = a.first_step < b.last_step && b.first_step < a.last_step;
+        const bool apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
+        EXPECT_TRUE(!together || apart) << a.name << " and " << b.name;
+      }
+    }
+  }
+}
+
+TEST(Plan, StreamsDependOnTheGraphAlone) {
+  const Graph graph = branched_network();
+  const Result<StreamPlan> once = plan_streams(graph, StoredType::kF32);
+  const Result<StreamPlan> again = plan_streams(graph, StoredType::kF32);
+  ASSERT_TRUE(once.ok() && again.ok());
+  ASSERT_EQ(once->streams.size(), again->streams.size());
+  uint64_t tiles = 0;
+  for (size_t i = 0; i < once->streams.size(); ++i) {
+    EXPECT_EQ(once->streams[i].file_offset, again->streams[i].file_offset);
+    EXPECT_EQ(once->streams[i].first_tile, tiles);
+    tiles += make_tile_grid(once->streams[i].shape)->tile_count;
+  }
+  EXPECT_EQ(tiles, once->tile_count);
+}
+
+}  // namespace
+}  // namespace carrel
