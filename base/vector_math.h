@@ -1,14 +1,14 @@
 #pragma once
-// Elementary functions of floats as straight-line code: no branch, no table, no libm, so a plain loop over them
-// is vectorised by the compiler and its time does not depend on the data. The same bits on every ISA (no FMA is
-// contracted: -ffp-contract=off).
+// Elementary functions of floats as straight-line code: no branch, no table, no libm, so a plain
+// loop over them is vectorised by the compiler and its time does not depend on the data. The same
+// bits on every ISA (no FMA is contracted: -ffp-contract=off).
 //
-// Accuracy against the exact value, tested over all exponents: exp, log, log1p, sqrt, pow 2 ulp; expm1, tanh, sigmoid,
-// erf, softplus 3 ulp. Infinities, NaN, overflow and underflow as in libm unless stated; denormal results may lose a
-// bit and are zero where the CPU flushes denormals.
+// Accuracy against the exact value, tested over all exponents: exp, log, log1p, sqrt, pow 2 ulp;
+// expm1, tanh, sigmoid, erf, softplus 3 ulp. Infinities, NaN, overflow and underflow as in libm
+// unless stated; denormal results may lose a bit and are zero where the CPU flushes denormals.
 //
-// Compile loops over these with -O3 -fno-math-errno (sqrt). Everything is static and always inlined:
-// translation units built for different ISAs never share a copy.
+// Compile loops over these with -O3 -fno-math-errno (sqrt). Everything is static and always
+// inlined: translation units built for different ISAs never share a copy.
 #include <bit>
 #include <cstdint>
 #include <limits>
@@ -25,23 +25,29 @@ inline constexpr float kNanF32 = std::numeric_limits<float>::quiet_NaN();
 // condition ? a : b by masks: never a branch, at any optimisation level.
 CARREL_MATH float select_f32(bool condition, float a, float b) {
   const uint32_t mask = condition ? 0xffffffffu : 0u;
-  return std::bit_cast<float>((std::bit_cast<uint32_t>(a) & mask) | (std::bit_cast<uint32_t>(b) & ~mask));
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(a) & mask) |
+                              (std::bit_cast<uint32_t>(b) & ~mask));
 }
 CARREL_MATH double select_f64(bool condition, double a, double b) {
   const uint64_t mask = condition ? ~uint64_t{0} : uint64_t{0};
-  return std::bit_cast<double>((std::bit_cast<uint64_t>(a) & mask) | (std::bit_cast<uint64_t>(b) & ~mask));
+  return std::bit_cast<double>((std::bit_cast<uint64_t>(a) & mask) |
+                               (std::bit_cast<uint64_t>(b) & ~mask));
 }
 // NaN in x is kept.
 CARREL_MATH float clamp_f32(float x, float low, float high) {
   const float raised = select_f32(x < low, low, x);
   return select_f32(raised > high, high, raised);
 }
-CARREL_MATH float abs_f32(float x) { return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0x7fffffffu); }
+CARREL_MATH float abs_f32(float x) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0x7fffffffu);
+}
 CARREL_MATH float copysign_f32(float magnitude, float sign) {
   return std::bit_cast<float>((std::bit_cast<uint32_t>(magnitude) & 0x7fffffffu) |
                               (std::bit_cast<uint32_t>(sign) & 0x80000000u));
 }
-CARREL_MATH float sqrt_f32(float x) { return __builtin_sqrtf(x); }  // one instruction under -fno-math-errno
+CARREL_MATH float sqrt_f32(float x) {
+  return __builtin_sqrtf(x);
+}  // one instruction under -fno-math-errno
 
 // x = n ln 2 + r, |r| <= ln 2 / 2, with `tail` = e^r - 1. Correctness: |x| < 2^15 (or NaN).
 struct ExpParts {
@@ -49,7 +55,8 @@ struct ExpParts {
   float tail;
 };
 CARREL_MATH ExpParts split_exp(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
+  constexpr float kRound =
+      12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
   const float shifted = x * 1.44269504f + kRound;
   const float n = shifted - kRound;
   // ln 2 in two pieces; n times the first one (9 bits) is exact.
@@ -98,8 +105,8 @@ CARREL_MATH float log_f32(float x) {
   const float t2 = z * (0.66666662693f + w * 0.28498786688f);
   const float half_square = 0.5f * f * f;
   const float kf = static_cast<float>(k);
-  const float value =
-      s * (half_square + (t2 + t1)) + kf * 9.0580006145e-06f - half_square + f + kf * 6.9313812256e-01f;
+  const float value = s * (half_square + (t2 + t1)) + kf * 9.0580006145e-06f - half_square + f +
+                      kf * 6.9313812256e-01f;
   const float finite = select_f32(x < kInfinityF32, value, x);  // infinity and NaN stay
   const float positive = select_f32(x < 0.0f, kNanF32, finite);
   return select_f32(x == 0.0f, -kInfinityF32, positive);
@@ -150,7 +157,8 @@ CARREL_MATH float erf_f32(float x) {
   return select_f32(x != x, x, value);
 }
 
-// Natural logarithm of a positive normal float m 2^k in double: atanh series, relative error below 1e-12.
+// Natural logarithm of a positive normal float m 2^k in double: atanh series, relative error below
+// 1e-12.
 CARREL_MATH double log_wide(float x) {
   const bool tiny = x < 1.17549435e-38f;
   const float scaled = select_f32(tiny, x * 8388608.0f, x);
@@ -185,11 +193,13 @@ CARREL_MATH float exp_wide(double x) {
   p = p * r + 0.5;
   p = p * r + 1.0;
   p = p * r + 1.0;
-  const uint64_t exponent = std::bit_cast<uint64_t>(shifted) - std::bit_cast<uint64_t>(kRound) + 1023u;
+  const uint64_t exponent =
+      std::bit_cast<uint64_t>(shifted) - std::bit_cast<uint64_t>(kRound) + 1023u;
   return static_cast<float>(p * std::bit_cast<double>(exponent << 52));
 }
 
-// x^y with C's rules for signs, zeros and infinities, except that NaN to the power 0 and 1 to the power NaN are 1 too.
+// x^y with C's rules for signs, zeros and infinities, except that NaN to the power 0 and 1 to the
+// power NaN are 1 too.
 CARREL_MATH float pow_f32(float x, float y) {
   const float magnitude = abs_f32(x);
   const float safe = select_f32(magnitude > 0.0f, magnitude, 1.0f);
@@ -199,12 +209,13 @@ CARREL_MATH float pow_f32(float x, float y) {
   const bool to_zero = (magnitude == 0.0f) == (y > 0.0f);
   const bool extreme = (magnitude == 0.0f) | (magnitude == kInfinityF32);
   value = select_f32(extreme, select_f32(to_zero, 0.0f, kInfinityF32), value);
-  // Negative bases: the sign of an odd exponent, NaN for a fractional one. Floats of 2^24 and more are even integers.
+  // Negative bases: the sign of an odd exponent, NaN for a fractional one. Floats of 2^24 and more
+  // are even integers.
   const float bounded = clamp_f32(select_f32(y != y, 0.0f, y), -16777216.0f, 16777216.0f);
   const int32_t whole = static_cast<int32_t>(bounded);
   const bool fractional = static_cast<float>(whole) != bounded;
-  const uint32_t sign = (std::bit_cast<uint32_t>(x) >> 31) & static_cast<uint32_t>(whole) &
-                        (fractional ? 0u : 1u);
+  const uint32_t sign =
+      (std::bit_cast<uint32_t>(x) >> 31) & static_cast<uint32_t>(whole) & (fractional ? 0u : 1u);
   value = std::bit_cast<float>(std::bit_cast<uint32_t>(value) | sign << 31);
   value = select_f32((x < 0.0f) & fractional & !extreme, kNanF32, value);
   value = select_f32((x != x) | (y != y), kNanF32, value);
@@ -222,28 +233,49 @@ CARREL_MATH float elu_f32(float x, float a) {
 // One function of base/unary.h; with a compile-time `fn` the switch disappears.
 CARREL_MATH float unary_f32(UnaryFn fn, float x, float a, float b) {
   switch (fn) {
-    case UnaryFn::kRelu: return select_f32(x < 0.0f, 0.0f, x);
-    case UnaryFn::kLeakyRelu: return select_f32(x < 0.0f, a * x, x);
-    case UnaryFn::kClip: return clamp_f32(x, a, b);
-    case UnaryFn::kSigmoid: return sigmoid_f32(x);
-    case UnaryFn::kHardSigmoid: return clamp_f32(a * x + b, 0.0f, 1.0f);
-    case UnaryFn::kHardSwish: return x * clamp_f32(x * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f);
-    case UnaryFn::kSwish: return x * sigmoid_f32(x);
-    case UnaryFn::kTanh: return tanh_f32(x);
-    case UnaryFn::kElu: return elu_f32(x, a);
-    case UnaryFn::kSelu: return b * elu_f32(x, a);
-    case UnaryFn::kSoftplus: return softplus_f32(x);
-    case UnaryFn::kGelu: return 0.5f * x * (1.0f + erf_f32(x * 0.70710678f));
-    case UnaryFn::kGeluTanh: return gelu_tanh_f32(x);
-    case UnaryFn::kErf: return erf_f32(x);
-    case UnaryFn::kSqrt: return sqrt_f32(x);
-    case UnaryFn::kExp: return exp_f32(x);
-    case UnaryFn::kLog: return log_f32(x);
-    case UnaryFn::kNeg: return -x;
-    case UnaryFn::kAbs: return abs_f32(x);
-    case UnaryFn::kReciprocal: return 1.0f / x;
+    case UnaryFn::kRelu:
+      return select_f32(x < 0.0f, 0.0f, x);
+    case UnaryFn::kLeakyRelu:
+      return select_f32(x < 0.0f, a * x, x);
+    case UnaryFn::kClip:
+      return clamp_f32(x, a, b);
+    case UnaryFn::kSigmoid:
+      return sigmoid_f32(x);
+    case UnaryFn::kHardSigmoid:
+      return clamp_f32(a * x + b, 0.0f, 1.0f);
+    case UnaryFn::kHardSwish:
+      return x * clamp_f32(x * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f);
+    case UnaryFn::kSwish:
+      return x * sigmoid_f32(x);
+    case UnaryFn::kTanh:
+      return tanh_f32(x);
+    case UnaryFn::kElu:
+      return elu_f32(x, a);
+    case UnaryFn::kSelu:
+      return b * elu_f32(x, a);
+    case UnaryFn::kSoftplus:
+      return softplus_f32(x);
+    case UnaryFn::kGelu:
+      return 0.5f * x * (1.0f + erf_f32(x * 0.70710678f));
+    case UnaryFn::kGeluTanh:
+      return gelu_tanh_f32(x);
+    case UnaryFn::kErf:
+      return erf_f32(x);
+    case UnaryFn::kSqrt:
+      return sqrt_f32(x);
+    case UnaryFn::kExp:
+      return exp_f32(x);
+    case UnaryFn::kLog:
+      return log_f32(x);
+    case UnaryFn::kNeg:
+      return -x;
+    case UnaryFn::kAbs:
+      return abs_f32(x);
+    case UnaryFn::kReciprocal:
+      return 1.0f / x;
     case UnaryFn::kNone:
-    case UnaryFn::kCount: break;
+    case UnaryFn::kCount:
+      break;
   }
   return x;
 }

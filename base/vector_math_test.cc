@@ -35,17 +35,30 @@ void sweep(const char* name, float low, float high, double limit, Fast fast, Exa
 
 TEST(VectorMath, AgreesWithLibmInDouble) {
   const float inf = kInfinityF32;
-  sweep("exp", -inf, inf, 2, [](float x) { return exp_f32(x); }, [](double x) { return std::exp(x); });
-  sweep("log", 0, inf, 2, [](float x) { return log_f32(x); }, [](double x) { return std::log(x); });
-  sweep("log1p", 0, inf, 2, [](float x) { return log1p_f32(x); }, [](double x) { return std::log1p(x); });
-  sweep("expm1", -inf, 88, 3, [](float x) { return expm1_f32(x); }, [](double x) { return std::expm1(x); });
-  sweep("tanh", -inf, inf, 3, [](float x) { return tanh_f32(x); }, [](double x) { return std::tanh(x); });
-  sweep("erf", -inf, inf, 3, [](float x) { return erf_f32(x); }, [](double x) { return std::erf(x); });
+  sweep(
+      "exp", -inf, inf, 2, [](float x) { return exp_f32(x); },
+      [](double x) { return std::exp(x); });
+  sweep(
+      "log", 0, inf, 2, [](float x) { return log_f32(x); }, [](double x) { return std::log(x); });
+  sweep(
+      "log1p", 0, inf, 2, [](float x) { return log1p_f32(x); },
+      [](double x) { return std::log1p(x); });
+  sweep(
+      "expm1", -inf, 88, 3, [](float x) { return expm1_f32(x); },
+      [](double x) { return std::expm1(x); });
+  sweep(
+      "tanh", -inf, inf, 3, [](float x) { return tanh_f32(x); },
+      [](double x) { return std::tanh(x); });
+  sweep(
+      "erf", -inf, inf, 3, [](float x) { return erf_f32(x); },
+      [](double x) { return std::erf(x); });
   // Below -88 the sum 1 + e^-x overflows: 0 instead of a denormal.
-  sweep("sigmoid", -88, inf, 3, [](float x) { return sigmoid_f32(x); },
-        [](double x) { return 1 / (1 + std::exp(-x)); });
-  sweep("softplus", -inf, inf, 3, [](float x) { return softplus_f32(x); },
-        [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); });
+  sweep(
+      "sigmoid", -88, inf, 3, [](float x) { return sigmoid_f32(x); },
+      [](double x) { return 1 / (1 + std::exp(-x)); });
+  sweep(
+      "softplus", -inf, inf, 3, [](float x) { return softplus_f32(x); },
+      [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); });
 }
 
 TEST(VectorMath, SpecialValues) {
@@ -56,8 +69,8 @@ TEST(VectorMath, SpecialValues) {
   EXPECT_EQ(sigmoid_f32(-1000.0f), 0.0f);
   EXPECT_EQ(tanh_f32(-inf), -1.0f);
   EXPECT_TRUE(std::signbit(tanh_f32(-0.0f)));
-  for (float y : {exp_f32(nan), log_f32(nan), tanh_f32(nan), erf_f32(nan), sigmoid_f32(nan), softplus_f32(nan),
-                  pow_f32(nan, 2.0f), pow_f32(2.0f, nan), elu_f32(nan, 1.0f)}) {
+  for (float y : {exp_f32(nan), log_f32(nan), tanh_f32(nan), erf_f32(nan), sigmoid_f32(nan),
+                  softplus_f32(nan), pow_f32(nan, 2.0f), pow_f32(2.0f, nan), elu_f32(nan, 1.0f)}) {
     EXPECT_TRUE(std::isnan(y));
   }
 }
@@ -72,8 +85,8 @@ TEST(VectorMath, PowAgreesWithLibm) {
     ASSERT_LE(ulps(pow_f32(x, y), std::pow(double{x}, double{y})), 2) << x << " ^ " << y;
   }
   const float inf = kInfinityF32;
-  const float values[] = {0.0f, -0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 3.0f, -3.0f, 0.5f, -0.5f, 1.5f, 1e30f, inf, -inf,
-                          4.0f, 16777217.0f, 33554432.0f};
+  const float values[] = {0.0f,  -0.0f, 1.0f,  -1.0f, 2.0f, -2.0f, 3.0f,        -3.0f,      0.5f,
+                          -0.5f, 1.5f,  1e30f, inf,   -inf, 4.0f,  16777217.0f, 33554432.0f};
   for (float x : values) {
     for (float y : values) {
       if (x == -1.0f && std::isinf(y)) continue;  // C says 1

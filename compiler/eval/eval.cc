@@ -11,7 +11,9 @@ namespace carrel {
 namespace {
 
 // run_plain knows two element types; the others travel as one of them.
-DType carrier(DType type) { return type == DType::kF32 || type == DType::kF64 ? DType::kF32 : DType::kI64; }
+DType carrier(DType type) {
+  return type == DType::kF32 || type == DType::kF64 ? DType::kF32 : DType::kI64;
+}
 
 template <typename From, typename To>
 Tensor convert(const Tensor& t, DType type) {
@@ -32,12 +34,18 @@ Tensor widened(const Tensor& t) {
 
 Tensor narrowed(Tensor t, DType type) {
   switch (type) {
-    case DType::kF64: return convert<float, double>(t, type);
-    case DType::kI32: return convert<int64_t, int32_t>(t, type);
-    case DType::kI8: return convert<int64_t, int8_t>(t, type);
-    case DType::kU8: return convert<int64_t, uint8_t>(t, type);
-    case DType::kBool: return convert<int64_t, bool>(t, type);
-    default: return t;
+    case DType::kF64:
+      return convert<float, double>(t, type);
+    case DType::kI32:
+      return convert<int64_t, int32_t>(t, type);
+    case DType::kI8:
+      return convert<int64_t, int8_t>(t, type);
+    case DType::kU8:
+      return convert<int64_t, uint8_t>(t, type);
+    case DType::kBool:
+      return convert<int64_t, bool>(t, type);
+    default:
+      return t;
   }
 }
 
@@ -67,19 +75,21 @@ Result<std::vector<Value>> output_values(const Graph& graph, const Node& node) {
 
 // Computes `node`; lookup(id) is the tensor of an input.
 template <typename Lookup>
-Result<std::vector<Tensor>> run_node(const Graph& graph, const Node& node, const std::vector<Value>& values,
-                                     const Lookup& lookup) {
+Result<std::vector<Tensor>> run_node(const Graph& graph, const Node& node,
+                                     const std::vector<Value>& values, const Lookup& lookup) {
   CARREL_ASSIGN(const PlainEncoding code, encode_plain(graph, node));
   std::vector<Tensor> wide(code.inputs.size()), outputs;
   std::vector<PlainTensor> in(code.inputs.size()), out;
   for (size_t i = 0; i < code.inputs.size(); ++i) {
     if (code.inputs[i] == kNoValue) continue;
     const Tensor* t = lookup(code.inputs[i]);
-    if (t == nullptr) return Error(ErrorCode::kInvalidInput, "%s: an input has no value", node.name.c_str());
+    if (t == nullptr)
+      return Error(ErrorCode::kInvalidInput, "%s: an input has no value", node.name.c_str());
     if (t->data.size() != static_cast<size_t>(t->count()) * dtype_size(t->type)) {
       return Error(ErrorCode::kInvalidInput, "%s: an input has no data", node.name.c_str());
     }
-    const bool direct = t->type == DType::kF32 || t->type == DType::kI64 || code.op == PlainOp::kShape;
+    const bool direct =
+        t->type == DType::kF32 || t->type == DType::kI64 || code.op == PlainOp::kShape;
     if (!direct) wide[i] = widened(*t);
     in[i] = view(direct ? *t : wide[i]);
   }
@@ -93,7 +103,8 @@ Result<std::vector<Tensor>> run_node(const Graph& graph, const Node& node, const
     return Error(status.error().code(), "%s: %s", node.name.c_str(), status.error().message());
   }
   for (size_t i = 0; i < values.size(); ++i) {
-    if (outputs[i].type != values[i].type) outputs[i] = narrowed(std::move(outputs[i]), values[i].type);
+    if (outputs[i].type != values[i].type)
+      outputs[i] = narrowed(std::move(outputs[i]), values[i].type);
   }
   return outputs;
 }
@@ -110,7 +121,8 @@ Result<uint64_t> output_bytes(const std::vector<Value>& values) {
 // Tensors of a run: constants of the graph, inputs, and results until their last use.
 class Run {
  public:
-  explicit Run(const Graph& graph) : graph_(graph), uses_left_(graph.values.size()), owned_(graph.values.size()) {
+  explicit Run(const Graph& graph)
+      : graph_(graph), uses_left_(graph.values.size()), owned_(graph.values.size()) {
     for (const Node& node : graph.nodes) {
       if (node.dead) continue;
       for (ValueId id : node.inputs) {
@@ -120,7 +132,8 @@ class Run {
     for (ValueId id : graph.outputs) ++uses_left_[static_cast<size_t>(id)];
   }
   void set(ValueId id, Tensor tensor) {
-    if (id != kNoValue && uses_left_[static_cast<size_t>(id)] > 0) owned_[static_cast<size_t>(id)] = std::move(tensor);
+    if (id != kNoValue && uses_left_[static_cast<size_t>(id)] > 0)
+      owned_[static_cast<size_t>(id)] = std::move(tensor);
   }
   const Tensor* get(ValueId id) const {
     const Value& v = graph_.value(id);
@@ -130,7 +143,8 @@ class Run {
   }
   void release_inputs(const Node& node) {
     for (ValueId id : node.inputs) {
-      if (id != kNoValue && --uses_left_[static_cast<size_t>(id)] == 0) owned_[static_cast<size_t>(id)] = Tensor();
+      if (id != kNoValue && --uses_left_[static_cast<size_t>(id)] == 0)
+        owned_[static_cast<size_t>(id)] = Tensor();
     }
   }
 
@@ -142,8 +156,8 @@ class Run {
 
 Status check_inputs(const Graph& graph, const std::vector<Tensor>& inputs) {
   if (inputs.size() != graph.inputs.size()) {
-    return Error(ErrorCode::kInvalidInput, "the graph has %zu inputs, %zu were given", graph.inputs.size(),
-                 inputs.size());
+    return Error(ErrorCode::kInvalidInput, "the graph has %zu inputs, %zu were given",
+                 graph.inputs.size(), inputs.size());
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Value& v = graph.value(graph.inputs[i]);
@@ -170,7 +184,9 @@ Result<std::vector<Tensor>> eval_checked(const Graph& graph, const std::vector<T
   std::vector<Tensor> outputs;
   for (ValueId id : graph.outputs) {
     const Tensor* t = run.get(id);
-    if (t == nullptr) return Error(ErrorCode::kInvalidInput, "output %s is never computed", graph.value(id).name.c_str());
+    if (t == nullptr)
+      return Error(ErrorCode::kInvalidInput, "output %s is never computed",
+                   graph.value(id).name.c_str());
     outputs.push_back(*t);
   }
   return outputs;
@@ -193,9 +209,11 @@ Result<int64_t> batch_factor(const Graph& graph, const std::vector<Tensor>& inpu
   for (size_t i = 0; i < std::min(inputs.size(), graph.inputs.size()); ++i) {
     const Shape& own = graph.value(graph.inputs[i]).shape;
     const Shape& given = inputs[i].shape;
-    if (own.rank() == 0 || given.rank() != own.rank() || own[0] == 0 || given[0] % own[0] != 0) return 1;
+    if (own.rank() == 0 || given.rank() != own.rank() || own[0] == 0 || given[0] % own[0] != 0)
+      return 1;
     const int64_t n = given[0] / own[0];
-    if (i > 0 && n != factor) return Error(ErrorCode::kInvalidInput, "inputs have different batch sizes");
+    if (i > 0 && n != factor)
+      return Error(ErrorCode::kInvalidInput, "inputs have different batch sizes");
     factor = n;
   }
   return factor;
@@ -207,7 +225,8 @@ Result<std::vector<Tensor>> eval_node(const Graph& graph, const Node& node) try 
   CARREL_ASSIGN(const std::vector<Value> values, output_values(graph, node));
   CARREL_ASSIGN(const uint64_t bytes, output_bytes(values));
   if (bytes > kMaxFoldedBytes) {
-    return Error(ErrorCode::kInvalidInput, "%s: a constant of %lu bytes is too large", node.name.c_str(), bytes);
+    return Error(ErrorCode::kInvalidInput, "%s: a constant of %lu bytes is too large",
+                 node.name.c_str(), bytes);
   }
   return run_node(graph, node, values, [&](ValueId id) { return graph.value(id).constant.get(); });
 } catch (const std::bad_alloc&) {
@@ -240,7 +259,8 @@ Result<std::vector<Tensor>> eval_batch(const Graph& graph, const std::vector<Ten
     }
   }
   for (Tensor& t : stacked) {
-    if (t.shape.rank() == 0) return Error(ErrorCode::kInvalidInput, "an output has no batch dimension");
+    if (t.shape.rank() == 0)
+      return Error(ErrorCode::kInvalidInput, "an output has no batch dimension");
     t.shape[0] *= factor;
   }
   return stacked;

@@ -24,7 +24,8 @@ class Encoder {
     for (ValueId id : node_.inputs) {
       const bool known = id >= 0 && static_cast<size_t>(id) < graph_.values.size();
       if (id != kNoValue && !known) return invalid(node_, "an input does not exist");
-      if (known && !graph_.value(id).shape_known) return invalid(node_, "the shape of an input is not known");
+      if (known && !graph_.value(id).shape_known)
+        return invalid(node_, "the shape of an input is not known");
     }
     CARREL_RETURN_IF_ERROR(encode_op());
     if (out_.ints.size() > kMaxPlainInts || out_.floats.size() > kMaxPlainFloats) {
@@ -55,7 +56,7 @@ class Encoder {
   Status first_input_only(PlainOp op) {
     out_.op = op;
     if (out_.inputs.empty()) return invalid(node_, "needs an input");
-    out_.inputs.resize(1);
+    out_.inputs.erase(out_.inputs.begin() + 1, out_.inputs.end());
     return ok_status();
   }
   int rank(size_t input) const {
@@ -66,7 +67,9 @@ class Encoder {
     if (i >= node_.inputs.size() || node_.inputs[i] == kNoValue) return nullptr;
     return &graph_.value(node_.inputs[i]);
   }
-  void add_int(const char* name, int64_t fallback) { out_.ints.push_back(node_.attributes.int_or(name, fallback)); }
+  void add_int(const char* name, int64_t fallback) {
+    out_.ints.push_back(node_.attributes.int_or(name, fallback));
+  }
   void add_float(const char* name, float fallback) {
     out_.floats.push_back(node_.attributes.float_or(name, fallback));
   }
@@ -90,17 +93,28 @@ class Encoder {
 
 Status Encoder::encode_op() {
   switch (node_.op) {
-    case OpType::kUnary: return simple(PlainOp::kUnary);
-    case OpType::kPRelu: return simple(PlainOp::kPRelu);
-    case OpType::kAffine: return simple(PlainOp::kAffine);
-    case OpType::kMatMul: return simple(PlainOp::kMatMul);
-    case OpType::kAdd: return simple(PlainOp::kAdd);
-    case OpType::kSub: return simple(PlainOp::kSub);
-    case OpType::kMul: return simple(PlainOp::kMul);
-    case OpType::kDiv: return simple(PlainOp::kDiv);
-    case OpType::kPow: return simple(PlainOp::kPow);
-    case OpType::kMax: return simple(PlainOp::kMax);
-    case OpType::kMin: return simple(PlainOp::kMin);
+    case OpType::kUnary:
+      return simple(PlainOp::kUnary);
+    case OpType::kPRelu:
+      return simple(PlainOp::kPRelu);
+    case OpType::kAffine:
+      return simple(PlainOp::kAffine);
+    case OpType::kMatMul:
+      return simple(PlainOp::kMatMul);
+    case OpType::kAdd:
+      return simple(PlainOp::kAdd);
+    case OpType::kSub:
+      return simple(PlainOp::kSub);
+    case OpType::kMul:
+      return simple(PlainOp::kMul);
+    case OpType::kDiv:
+      return simple(PlainOp::kDiv);
+    case OpType::kPow:
+      return simple(PlainOp::kPow);
+    case OpType::kMax:
+      return simple(PlainOp::kMax);
+    case OpType::kMin:
+      return simple(PlainOp::kMin);
     case OpType::kGemm:
       add_int("transA", 0);
       add_int("transB", 0);
@@ -112,7 +126,8 @@ Status Encoder::encode_op() {
     case OpType::kMaxPool:
     case OpType::kAveragePool:
     case OpType::kGlobalAveragePool:
-    case OpType::kGlobalMaxPool: return encode_windowed();
+    case OpType::kGlobalMaxPool:
+      return encode_windowed();
     case OpType::kBatchNorm:
     case OpType::kInstanceNorm:
     case OpType::kLayerNorm:
@@ -123,13 +138,16 @@ Status Encoder::encode_op() {
     case OpType::kReduceSum:
     case OpType::kReduceMax:
     case OpType::kReduceMin:
-    case OpType::kReduceProd: return encode_normalisation();
+    case OpType::kReduceProd:
+      return encode_normalisation();
     case OpType::kGather:
     case OpType::kCast:
     case OpType::kShape:
     case OpType::kRange:
-    case OpType::kConstantOfShape: return encode_constants();
-    default: return encode_movement();
+    case OpType::kConstantOfShape:
+      return encode_constants();
+    default:
+      return encode_movement();
   }
 }
 
@@ -175,8 +193,10 @@ Status Encoder::encode_windowed() {
       CARREL_RETURN_IF_ERROR(add_ints(own ? "pads_counted" : "pads", 2 * s, 0));
       return simple(PlainOp::kAveragePool);
     }
-    case OpType::kGlobalAveragePool: return global_pool(PlainOp::kReduceMean);
-    default: return global_pool(PlainOp::kReduceMax);
+    case OpType::kGlobalAveragePool:
+      return global_pool(PlainOp::kReduceMean);
+    default:
+      return global_pool(PlainOp::kReduceMax);
   }
 }
 
@@ -188,8 +208,12 @@ Status Encoder::encode_normalisation() {
     return first_input_only(op);
   };
   switch (node_.op) {
-    case OpType::kBatchNorm: add_float("epsilon", 1e-5f); return simple(PlainOp::kBatchNorm);
-    case OpType::kInstanceNorm: add_float("epsilon", 1e-5f); return simple(PlainOp::kInstanceNorm);
+    case OpType::kBatchNorm:
+      add_float("epsilon", 1e-5f);
+      return simple(PlainOp::kBatchNorm);
+    case OpType::kInstanceNorm:
+      add_float("epsilon", 1e-5f);
+      return simple(PlainOp::kInstanceNorm);
     case OpType::kLayerNorm:
       add_int("axis", rank(0) - 1);
       add_float("epsilon", 1e-5f);
@@ -200,21 +224,35 @@ Status Encoder::encode_normalisation() {
       add_float("beta", 0.75f);
       add_float("bias", 1);
       return simple(PlainOp::kLrn);
-    case OpType::kSoftmax: add_int("axis", rank(0) - 1); return simple(PlainOp::kSoftmax);
-    case OpType::kLogSoftmax: add_int("axis", rank(0) - 1); return simple(PlainOp::kLogSoftmax);
-    case OpType::kReduceMean: return reduce(PlainOp::kReduceMean);
-    case OpType::kReduceSum: return reduce(PlainOp::kReduceSum);
-    case OpType::kReduceMax: return reduce(PlainOp::kReduceMax);
-    case OpType::kReduceMin: return reduce(PlainOp::kReduceMin);
-    default: return reduce(PlainOp::kReduceProd);
+    case OpType::kSoftmax:
+      add_int("axis", rank(0) - 1);
+      return simple(PlainOp::kSoftmax);
+    case OpType::kLogSoftmax:
+      add_int("axis", rank(0) - 1);
+      return simple(PlainOp::kLogSoftmax);
+    case OpType::kReduceMean:
+      return reduce(PlainOp::kReduceMean);
+    case OpType::kReduceSum:
+      return reduce(PlainOp::kReduceSum);
+    case OpType::kReduceMax:
+      return reduce(PlainOp::kReduceMax);
+    case OpType::kReduceMin:
+      return reduce(PlainOp::kReduceMin);
+    default:
+      return reduce(PlainOp::kReduceProd);
   }
 }
 
 Status Encoder::encode_movement() {
   switch (node_.op) {
-    case OpType::kConcat: add_int("axis", 0); return simple(PlainOp::kConcat);
-    case OpType::kSplit: add_int("axis", 0); return first_input_only(PlainOp::kSplit);
-    case OpType::kSlice: return slice();
+    case OpType::kConcat:
+      add_int("axis", 0);
+      return simple(PlainOp::kConcat);
+    case OpType::kSplit:
+      add_int("axis", 0);
+      return first_input_only(PlainOp::kSplit);
+    case OpType::kSlice:
+      return slice();
     case OpType::kPad:
       add_int("mode", 0);
       CARREL_RETURN_IF_ERROR(add_ints("pads", 2 * rank(0), 0));
@@ -223,16 +261,22 @@ Status Encoder::encode_movement() {
     case OpType::kTranspose:
       CARREL_RETURN_IF_ERROR(add_ints("perm", rank(0), 0));
       return first_input_only(PlainOp::kTranspose);
-    case OpType::kExpand: return first_input_only(PlainOp::kExpand);
-    case OpType::kResize: return resize();
+    case OpType::kExpand:
+      return first_input_only(PlainOp::kExpand);
+    case OpType::kResize:
+      return resize();
     case OpType::kDepthToSpace:
       add_int("blocksize", 1);
       add_int("mode", 0);
       return simple(PlainOp::kDepthToSpace);
-    case OpType::kSpaceToDepth: add_int("blocksize", 1); return simple(PlainOp::kSpaceToDepth);
+    case OpType::kSpaceToDepth:
+      add_int("blocksize", 1);
+      return simple(PlainOp::kSpaceToDepth);
     case OpType::kReshape:
-    case OpType::kIdentity: return first_input_only(PlainOp::kReshape);
-    default: return unsupported(node_, "no plain form");
+    case OpType::kIdentity:
+      return first_input_only(PlainOp::kReshape);
+    default:
+      return unsupported(node_, "no plain form");
   }
 }
 
@@ -260,7 +304,8 @@ Status Encoder::resize() {
   add_int("nearest", 0);
   out_.floats.clear();
   const auto found = node_.attributes.floats.find("scales");
-  if (found == node_.attributes.floats.end() || found->second.size() != static_cast<size_t>(rank(0))) {
+  if (found == node_.attributes.floats.end() ||
+      found->second.size() != static_cast<size_t>(rank(0))) {
     return invalid(node_, "scales");
   }
   out_.floats = found->second;
@@ -277,13 +322,15 @@ Status Encoder::gather() {
     const int64_t axis = out_.ints[0];
     if (axis < 0 || axis >= rank(0)) return invalid(node_, "axis");
     const int64_t dim = data->shape[static_cast<int>(axis)];
-    for (int64_t index : indices->constant->to_i64()) out_.ints.push_back(index < 0 ? index + dim : index);
-    out_.inputs.resize(1);
+    for (int64_t index : indices->constant->to_i64())
+      out_.ints.push_back(index < 0 ? index + dim : index);
+    out_.inputs.erase(out_.inputs.begin() + 1, out_.inputs.end());
     return ok_status();
   }
   if (data->is_const() && indices->is_const()) return ok_status();
-  return unsupported(node_, indices->is_const() ? "too many indices"
-                                                 : "indices known only at run time would show in its addresses");
+  return unsupported(node_, indices->is_const()
+                                ? "too many indices"
+                                : "indices known only at run time would show in its addresses");
 }
 
 // The value is one element of any type; both lists are given, the output's type picks one.
@@ -292,7 +339,8 @@ Status Encoder::fill() {
   out_.inputs.clear();
   const Value* value = input(1);
   if (value == nullptr) return ok_status();
-  if (!value->is_const() || value->constant->count() != 1) return invalid(node_, "needs one constant value");
+  if (!value->is_const() || value->constant->count() != 1)
+    return invalid(node_, "needs one constant value");
   const Tensor& t = *value->constant;
   if (t.type == DType::kF32) {
     out_.floats = {t.f32()[0]};
@@ -308,18 +356,24 @@ Status Encoder::fill() {
 
 Status Encoder::encode_constants() {
   switch (node_.op) {
-    case OpType::kGather: return gather();
+    case OpType::kGather:
+      return gather();
     case OpType::kCast:
       out_.ints.push_back(node_.attributes.int_or("to", 0) == static_cast<int64_t>(DType::kBool));
       return simple(PlainOp::kCast);
-    case OpType::kShape: return simple(PlainOp::kShape);
-    case OpType::kRange: return simple(PlainOp::kRange);
-    default: return fill();
+    case OpType::kShape:
+      return simple(PlainOp::kShape);
+    case OpType::kRange:
+      return simple(PlainOp::kRange);
+    default:
+      return fill();
   }
 }
 
 }  // namespace
 
-Result<PlainEncoding> encode_plain(const Graph& graph, const Node& node) { return Encoder(graph, node).encode(); }
+Result<PlainEncoding> encode_plain(const Graph& graph, const Node& node) {
+  return Encoder(graph, node).encode();
+}
 
 }  // namespace carrel

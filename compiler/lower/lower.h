@@ -15,11 +15,11 @@ struct PlainEncoding {
   std::vector<ValueId> inputs;  // those run_plain reads, in its order; kNoValue: omitted
 };
 
-// Needs the shapes of the node's inputs. The call's outputs are the node's. Every canonical operator has an encoding;
-// elements that are neither float32 nor int64 are the caller's to widen.
-// Errors (naming the node): kInvalidInput if an attribute list does not fit the rank; kUnsupported for
-// Gather with run-time indices over run-time data (its addresses would depend on data), more than three
-// spatial dimensions, and lists longer than a program step holds.
+// Needs the shapes of the node's inputs. The call's outputs are the node's. Every canonical
+// operator has an encoding; elements that are neither float32 nor int64 are the caller's to widen.
+// Errors (naming the node): kInvalidInput if an attribute list does not fit the rank; kUnsupported
+// for Gather with run-time indices over run-time data (its addresses would depend on data), more
+// than three spatial dimensions, and lists longer than a program step holds.
 Result<PlainEncoding> encode_plain(const Graph& graph, const Node& node);
 
 }  // namespace carrel

@@ -5,6 +5,12 @@
 #include "compiler/plan/layer_builder.h"
 
 namespace carrel {
+namespace {
+
+// A row is sealed as one block: its bytes fit 32 bits with room for padding.
+constexpr int64_t kMaxRowElements = int64_t{1} << 26;
+
+}  // namespace
 
 uint64_t PlanTensor::row_bytes() const {
   if (kind == TensorKind::kMap) return map.row_bytes();
@@ -23,6 +29,8 @@ bool is_map_shape(const Shape& shape, MapShape* map) {
   for (int i = 1; i < shape.rank(); ++i) {
     if (shape[i] < 1 || shape[i] > 0xffff * (i == 1 ? 64 : 1)) return false;
   }
+  const int64_t width = shape.rank() == 4 ? shape[3] : 1;
+  if (shape[1] * width > kMaxRowElements) return false;
   *map = MapShape{};
   map->channels = static_cast<uint32_t>(shape[1]);
   map->height = shape.rank() == 4 ? static_cast<uint32_t>(shape[2]) : 1;

@@ -28,24 +28,49 @@ void append(const List& list, Tensor* tensor) {
 }
 
 Error no_type(const std::string& where, int type) {
-  const std::string name = onnx::TensorProto_DataType_Name(static_cast<onnx::TensorProto_DataType>(type));
-  return Error(ErrorCode::kUnsupported, "element type %s", name.empty() ? where.c_str() : name.c_str());
+  const std::string name =
+      onnx::TensorProto_DataType_Name(static_cast<onnx::TensorProto_DataType>(type));
+  return Error(ErrorCode::kUnsupported, "element type %s",
+               name.empty() ? where.c_str() : name.c_str());
 }
 
 Result<Tensor> to_tensor(const onnx::TensorProto& proto, const std::string& where) {
   Tensor t;
   for (int64_t d : proto.dims()) {
-    if (!t.shape.push_back(d)) return Error(ErrorCode::kUnsupported, "rank above %d", Shape::kMaxRank);
+    if (!t.shape.push_back(d))
+      return Error(ErrorCode::kUnsupported, "rank above %d", Shape::kMaxRank);
   }
   switch (proto.data_type()) {
-    case onnx::TensorProto::FLOAT: t.type = DType::kF32; append<float>(proto.float_data(), &t); break;
-    case onnx::TensorProto::DOUBLE: t.type = DType::kF64; append<double>(proto.double_data(), &t); break;
-    case onnx::TensorProto::INT64: t.type = DType::kI64; append<int64_t>(proto.int64_data(), &t); break;
-    case onnx::TensorProto::INT32: t.type = DType::kI32; append<int32_t>(proto.int32_data(), &t); break;
-    case onnx::TensorProto::BOOL: t.type = DType::kBool; append<uint8_t>(proto.int32_data(), &t); break;
-    case onnx::TensorProto::UINT8: t.type = DType::kU8; append<uint8_t>(proto.int32_data(), &t); break;
-    case onnx::TensorProto::INT8: t.type = DType::kI8; append<int8_t>(proto.int32_data(), &t); break;
-    default: return no_type(where, proto.data_type());
+    case onnx::TensorProto::FLOAT:
+      t.type = DType::kF32;
+      append<float>(proto.float_data(), &t);
+      break;
+    case onnx::TensorProto::DOUBLE:
+      t.type = DType::kF64;
+      append<double>(proto.double_data(), &t);
+      break;
+    case onnx::TensorProto::INT64:
+      t.type = DType::kI64;
+      append<int64_t>(proto.int64_data(), &t);
+      break;
+    case onnx::TensorProto::INT32:
+      t.type = DType::kI32;
+      append<int32_t>(proto.int32_data(), &t);
+      break;
+    case onnx::TensorProto::BOOL:
+      t.type = DType::kBool;
+      append<uint8_t>(proto.int32_data(), &t);
+      break;
+    case onnx::TensorProto::UINT8:
+      t.type = DType::kU8;
+      append<uint8_t>(proto.int32_data(), &t);
+      break;
+    case onnx::TensorProto::INT8:
+      t.type = DType::kI8;
+      append<int8_t>(proto.int32_data(), &t);
+      break;
+    default:
+      return no_type(where, proto.data_type());
   }
   if (proto.has_raw_data()) {
     const std::byte* raw = reinterpret_cast<const std::byte*>(proto.raw_data().data());
@@ -60,15 +85,18 @@ Result<Tensor> to_tensor(const onnx::TensorProto& proto, const std::string& wher
 
 // files PREFIX0.pb, PREFIX1.pb, ... for the values of the model, in its order.
 template <typename Values>
-Status load_tensors(const fs::path& prefix, const Values& values, std::vector<NamedTensor>* tensors) {
+Status load_tensors(const fs::path& prefix, const Values& values,
+                    std::vector<NamedTensor>* tensors) {
   for (int i = 0; i < values.size(); ++i) {
     const fs::path path = prefix.string() + std::to_string(i) + ".pb";
     if (!fs::exists(path)) return ok_status();  // trailing inputs have initializers
     if (!values[i].type().has_tensor_type()) {
-      return Error(ErrorCode::kUnsupported, "%s is not a tensor (sequence, optional or map)", values[i].name().c_str());
+      return Error(ErrorCode::kUnsupported, "%s is not a tensor (sequence, optional or map)",
+                   values[i].name().c_str());
     }
     onnx::TensorProto proto;
-    if (!read_proto(path, &proto)) return Error(ErrorCode::kInvalidInput, "%s is not a tensor", path.c_str());
+    if (!read_proto(path, &proto))
+      return Error(ErrorCode::kInvalidInput, "%s is not a tensor", path.c_str());
     CARREL_ASSIGN(Tensor tensor, to_tensor(proto, path.filename().string()));
     tensors->push_back({values[i].name(), std::move(tensor)});
   }

@@ -1,5 +1,6 @@
 #pragma once
-// The ONNX backend's node tests as Debian's libonnx-testdata installs them: a model, inputs, expected outputs.
+// The ONNX backend's node tests as Debian's libonnx-testdata installs them: a model, inputs,
+// expected outputs.
 #include <string>
 #include <vector>
 
@@ -16,18 +17,20 @@ struct NamedTensor {
 };
 
 struct TestCase {
-  std::string name;        // "test_conv_with_strides_padding"
-  std::string model_path;  // model.onnx
+  std::string name;                    // "test_conv_with_strides_padding"
+  std::string model_path;              // model.onnx
   std::vector<std::string> operators;  // without duplicates, sorted
   std::vector<NamedTensor> inputs;     // in the model's order
   std::vector<NamedTensor> outputs;
 };
 
-// Folders under `data` (node/, pytorch-operator/, ...) that hold a model.onnx and a data set, sorted.
+// Folders under `data` (node/, pytorch-operator/, ...) that hold a model.onnx and a data set,
+// sorted.
 std::vector<std::string> find_cases(const std::string& data);
 
-// Errors: kInvalidInput if a file is missing or not ONNX; kUnsupported for sequences, optionals and element
-// types that no carrel tensor has. `operators` is filled in either way where the model is readable.
+// Errors: kInvalidInput if a file is missing or not ONNX; kUnsupported for sequences, optionals and
+// element types that no carrel tensor has. `operators` is filled in either way where the model is
+// readable.
 Status load_case(const std::string& folder, TestCase* test);
 
 }  // namespace carrel::conformance

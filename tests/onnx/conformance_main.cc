@@ -1,5 +1,6 @@
 // conformance [--data DIR] [--write FILE | --check FILE] [--case NAME]
-// Exit status: 0 all right, 1 a wrong answer or a file that is not current, 2 wrong usage, 77 no test data.
+// Exit status: 0 all right, 1 a wrong answer or a file that is not current, 2 wrong usage, 77 no
+// test data.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -39,10 +40,11 @@ int finish(const Options& options, const std::string& text) {
   }
   if (!options.check.empty()) {
     std::ifstream file(options.check);
-    const std::string current((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    const std::string current((std::istreambuf_iterator<char>(file)),
+                              std::istreambuf_iterator<char>());
     if (current != text) {
-      std::fprintf(stderr, "conformance: %s is not current; run: conformance --write %s\n", options.check.c_str(),
-                   options.check.c_str());
+      std::fprintf(stderr, "conformance: %s is not current; run: conformance --write %s\n",
+                   options.check.c_str(), options.check.c_str());
       return 1;
     }
   }
@@ -58,11 +60,14 @@ int run(const Options& options) {
     outcomes.push_back(run_case(folder, eval_batch));
     const Outcome& o = outcomes.back();
     ++counts[static_cast<int>(o.verdict)];
-    if (o.verdict == Verdict::kWrong) std::printf("WRONG %s: %s\n", o.name.c_str(), o.reason.c_str());
-    else if (!options.only.empty()) std::printf("%s: %s\n", o.name.c_str(), o.reason.c_str());
+    if (o.verdict == Verdict::kWrong)
+      std::printf("WRONG %s: %s\n", o.name.c_str(), o.reason.c_str());
+    else if (!options.only.empty())
+      std::printf("%s: %s\n", o.name.c_str(), o.reason.c_str());
   }
   if (outcomes.empty()) {
-    std::fprintf(stderr, "conformance: no cases in %s (Debian package libonnx-testdata)\n", options.data.c_str());
+    std::fprintf(stderr, "conformance: no cases in %s (Debian package libonnx-testdata)\n",
+                 options.data.c_str());
     return 77;
   }
   std::printf("%d passed, %d unsupported, %d wrong\n", counts[0], counts[1], counts[2]);
@@ -76,7 +81,8 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   carrel::conformance::Options options;
   if (!carrel::conformance::parse(argc, argv, &options)) {
-    std::fprintf(stderr, "usage: conformance [--data DIR] [--write FILE] [--check FILE] [--case NAME]\n");
+    std::fprintf(stderr,
+                 "usage: conformance [--data DIR] [--write FILE] [--check FILE] [--case NAME]\n");
     return 2;
   }
   return carrel::conformance::run(options);

@@ -10,7 +10,9 @@ namespace {
 struct Counts {
   int passed = 0, unsupported = 0, wrong = 0;
   void add(Verdict verdict) {
-    (verdict == Verdict::kPassed ? passed : verdict == Verdict::kUnsupported ? unsupported : wrong) += 1;
+    (verdict == Verdict::kPassed        ? passed
+     : verdict == Verdict::kUnsupported ? unsupported
+                                        : wrong) += 1;
   }
 };
 
@@ -27,8 +29,8 @@ bool all_promised(const Outcome& outcome) {
 }
 
 std::string row(const std::string& name, const Counts& c) {
-  return "| " + name + " | " + std::to_string(c.passed) + " | " + std::to_string(c.unsupported) + " | " +
-         std::to_string(c.wrong) + " |\n";
+  return "| " + name + " | " + std::to_string(c.passed) + " | " + std::to_string(c.unsupported) +
+         " | " + std::to_string(c.wrong) + " |\n";
 }
 
 // Reasons come from messages; in a table cell they must stay one line.
@@ -39,7 +41,8 @@ std::string cell(std::string text) {
   return text;
 }
 
-std::string cases_with(const std::vector<Outcome>& outcomes, Verdict verdict, const std::string& empty) {
+std::string cases_with(const std::vector<Outcome>& outcomes, Verdict verdict,
+                       const std::string& empty) {
   std::string text;
   for (const Outcome& o : outcomes) {
     if (o.verdict != verdict || (verdict == Verdict::kUnsupported && !all_promised(o))) continue;
@@ -58,21 +61,77 @@ std::string other_operators(const std::vector<Outcome>& outcomes) {
     }
   }
   std::string text;
-  for (const auto& [op, n] : cases) text += (text.empty() ? "" : ", ") + op + " (" + std::to_string(n) + ")";
+  for (const auto& [op, n] : cases)
+    text += (text.empty() ? "" : ", ") + op + " (" + std::to_string(n) + ")";
   return text + "\n";
 }
 
 }  // namespace
 
 bool is_promised(const std::string& op) {
-  static const std::set<std::string> kPromised = {
-      "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "InstanceNormalization",
-      "LayerNormalization", "LRN", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish",
-      "Tanh", "Elu", "Selu", "Softplus", "Gelu", "Erf", "Softmax", "LogSoftmax", "MaxPool", "AveragePool",
-      "GlobalAveragePool", "GlobalMaxPool", "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Exp", "Sum", "Max", "Min",
-      "Mean", "ReduceMean", "ReduceSum", "ReduceMax", "Concat", "Split", "Slice", "Pad", "Reshape", "Flatten",
-      "Squeeze", "Unsqueeze", "Transpose", "Expand", "Gather", "Shape", "Constant", "ConstantOfShape", "Cast",
-      "Range", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth", "Identity", "Dropout"};
+  static const std::set<std::string> kPromised = {"Conv",
+                                                  "ConvTranspose",
+                                                  "Gemm",
+                                                  "MatMul",
+                                                  "BatchNormalization",
+                                                  "InstanceNormalization",
+                                                  "LayerNormalization",
+                                                  "LRN",
+                                                  "Relu",
+                                                  "LeakyRelu",
+                                                  "PRelu",
+                                                  "Clip",
+                                                  "Sigmoid",
+                                                  "HardSigmoid",
+                                                  "HardSwish",
+                                                  "Tanh",
+                                                  "Elu",
+                                                  "Selu",
+                                                  "Softplus",
+                                                  "Gelu",
+                                                  "Erf",
+                                                  "Softmax",
+                                                  "LogSoftmax",
+                                                  "MaxPool",
+                                                  "AveragePool",
+                                                  "GlobalAveragePool",
+                                                  "GlobalMaxPool",
+                                                  "Add",
+                                                  "Sub",
+                                                  "Mul",
+                                                  "Div",
+                                                  "Pow",
+                                                  "Sqrt",
+                                                  "Exp",
+                                                  "Sum",
+                                                  "Max",
+                                                  "Min",
+                                                  "Mean",
+                                                  "ReduceMean",
+                                                  "ReduceSum",
+                                                  "ReduceMax",
+                                                  "Concat",
+                                                  "Split",
+                                                  "Slice",
+                                                  "Pad",
+                                                  "Reshape",
+                                                  "Flatten",
+                                                  "Squeeze",
+                                                  "Unsqueeze",
+                                                  "Transpose",
+                                                  "Expand",
+                                                  "Gather",
+                                                  "Shape",
+                                                  "Constant",
+                                                  "ConstantOfShape",
+                                                  "Cast",
+                                                  "Range",
+                                                  "Resize",
+                                                  "Upsample",
+                                                  "DepthToSpace",
+                                                  "SpaceToDepth",
+                                                  "Identity",
+                                                  "Dropout"};
   return kPromised.count(op) != 0;
 }
 
@@ -82,22 +141,31 @@ std::string markdown(const std::vector<Outcome>& outcomes) {
   for (const Outcome& o : outcomes) {
     all.add(o.verdict);
     if (all_promised(o)) promised.add(o.verdict);
-    if (all_promised(o) || o.verdict != Verdict::kUnsupported) by_operator[operator_of(o)].add(o.verdict);
+    if (all_promised(o) || o.verdict != Verdict::kUnsupported)
+      by_operator[operator_of(o)].add(o.verdict);
   }
   std::string text =
       "# ONNX conformance\n\n"
-      "Written by `conformance --write docs/CONFORMANCE.md` (tests/onnx); the test suite checks that it is\n"
-      "current. Cases: the ONNX backend tests in Debian's libonnx-testdata (node, pytorch-converted,\n"
-      "pytorch-operator, simple), run in float32 by the plain operators. Tolerance: 1e-5 + 1e-3 times the expected\n"
-      "value, as ONNX's own runner. Inputs that are not float32 (shapes, axes, indices) are constants of the model;\n"
+      "Written by `conformance --write docs/CONFORMANCE.md` (tests/onnx); the test suite checks "
+      "that it is\n"
+      "current. Cases: the ONNX backend tests in Debian's libonnx-testdata (node, "
+      "pytorch-converted,\n"
+      "pytorch-operator, simple), run in float32 by the plain operators. Tolerance: 1e-5 + 1e-3 "
+      "times the expected\n"
+      "value, as ONNX's own runner. Inputs that are not float32 (shapes, axes, indices) are "
+      "constants of the model;\n"
       "so are parameters where an operator needs them constant.\n\n"
       "| | passed | unsupported | wrong |\n|---|---|---|---|\n";
   text += row("all cases", all) + row("cases of supported operators only", promised);
-  text += "\n## Supported operators\n\n| operator | passed | unsupported | wrong |\n|---|---|---|---|\n";
+  text +=
+      "\n## Supported operators\n\n| operator | passed | unsupported | wrong "
+      "|\n|---|---|---|---|\n";
   for (const auto& [op, counts] : by_operator) text += row(op, counts);
   text += "\n## Wrong\n\n" + cases_with(outcomes, Verdict::kWrong, "None.");
-  text += "\n## Unsupported forms of supported operators\n\n" + cases_with(outcomes, Verdict::kUnsupported, "None.");
-  text += "\n## Unsupported operators\n\nWith the number of cases that use them: " + other_operators(outcomes);
+  text += "\n## Unsupported forms of supported operators\n\n" +
+          cases_with(outcomes, Verdict::kUnsupported, "None.");
+  text += "\n## Unsupported operators\n\nWith the number of cases that use them: " +
+          other_operators(outcomes);
   return text;
 }
 

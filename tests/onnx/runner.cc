@@ -68,7 +68,8 @@ std::string judge(const TestCase& test, const std::vector<Tensor>& outputs) {
   return "";
 }
 
-Verdict attempt(const TestCase& test, Freeze freeze, const Executor& executor, std::string* reason) {
+Verdict attempt(const TestCase& test, Freeze freeze, const Executor& executor,
+                std::string* reason) {
   const auto failed = [](const Error& error) {
     return error.code() == ErrorCode::kUnsupported ? Verdict::kUnsupported : Verdict::kWrong;
   };
@@ -98,8 +99,10 @@ double element(const Tensor& t, size_t i) {
 }  // namespace
 
 std::string compare(const Tensor& got, const Tensor& want) {
-  if (got.type != want.type) return std::string("type ") + dtype_name(got.type) + ", not " + dtype_name(want.type);
-  if (!(got.shape == want.shape)) return "shape " + shape_text(got.shape) + ", not " + shape_text(want.shape);
+  if (got.type != want.type)
+    return std::string("type ") + dtype_name(got.type) + ", not " + dtype_name(want.type);
+  if (!(got.shape == want.shape))
+    return "shape " + shape_text(got.shape) + ", not " + shape_text(want.shape);
   if (got.type != DType::kF32 && got.type != DType::kF64) {
     return got.data == want.data ? "" : "integer elements differ";
   }
@@ -107,7 +110,8 @@ std::string compare(const Tensor& got, const Tensor& want) {
     const double a = element(got, i), b = element(want, i);
     if (a == b || (std::isnan(a) && std::isnan(b))) continue;
     if (std::abs(a - b) <= 1e-5 + 1e-3 * std::abs(b)) continue;
-    return "element " + std::to_string(i) + " is " + std::to_string(a) + ", not " + std::to_string(b);
+    return "element " + std::to_string(i) + " is " + std::to_string(a) + ", not " +
+           std::to_string(b);
   }
   return "";
 }

@@ -78,7 +78,8 @@ Status run_typed(const PlainCall& call) {
   broadcast_strides(call.inputs[1], y.rank, strides[1]);
   broadcast_strides(y, y.rank, strides[2]);
   Walk<3> walk;
-  for (int i = 0; i < y.rank; ++i) walk.push(y.dims[i], {strides[0][i], strides[1][i], strides[2][i]});
+  for (int i = 0; i < y.rank; ++i)
+    walk.push(y.dims[i], {strides[0][i], strides[1][i], strides[2][i]});
   walk.coalesce();
   const int last = walk.rank - 1;
   for_each_row(walk, [&](const int64_t* offsets) {
@@ -120,14 +121,22 @@ Status run_binary(const PlainCall& call) {
   }
   PLAIN_REQUIRE(same_types(call), "operand types differ");
   switch (call.op) {
-    case PlainOp::kAdd: return run_fn<AddFn>(call);
-    case PlainOp::kSub: return run_fn<SubFn>(call);
-    case PlainOp::kMul: return run_fn<MulFn>(call);
-    case PlainOp::kDiv: return run_fn<DivFn>(call);
-    case PlainOp::kPow: return run_fn<PowFn>(call);
-    case PlainOp::kMax: return run_fn<MaxFn>(call);
-    case PlainOp::kMin: return run_fn<MinFn>(call);
-    default: return bad(call, "not a binary operator");
+    case PlainOp::kAdd:
+      return run_fn<AddFn>(call);
+    case PlainOp::kSub:
+      return run_fn<SubFn>(call);
+    case PlainOp::kMul:
+      return run_fn<MulFn>(call);
+    case PlainOp::kDiv:
+      return run_fn<DivFn>(call);
+    case PlainOp::kPow:
+      return run_fn<PowFn>(call);
+    case PlainOp::kMax:
+      return run_fn<MaxFn>(call);
+    case PlainOp::kMin:
+      return run_fn<MinFn>(call);
+    default:
+      return bad(call, "not a binary operator");
   }
 }
 

@@ -1,4 +1,5 @@
-// Conv: direct, without an im2col matrix. Output rows stay in L1 while taps and channels are added to them.
+// Conv: direct, without an im2col matrix. Output rows stay in L1 while taps and channels are added
+// to them.
 #include "engine/kernels/plain/window.h"
 
 namespace carrel::plain {
@@ -30,7 +31,8 @@ Status check(const PlainCall& call, Conv* c) {
   c->in_per_group = weights.dims[1];
   c->out_per_group = weights.dims[0] / c->group;
   PLAIN_REQUIRE(c->in_per_group <= kMaxSpatial && c->in_per_group * c->group == c->w.in_channels &&
-                    c->out_per_group * c->group == weights.dims[0] && weights.dims[0] == c->w.out_channels,
+                    c->out_per_group * c->group == weights.dims[0] &&
+                    weights.dims[0] == c->w.out_channels,
                 "weights do not match channels and group");
   PLAIN_REQUIRE(bias == nullptr || is_vector(*bias, c->w.out_channels), "bias does not match");
   c->x = f32(x);
@@ -40,7 +42,8 @@ Status check(const PlainCall& call, Conv* c) {
   return ok_status();
 }
 
-// y[0, n) += sum over channels of weight * x[i * stride]; a channel's x is `pitch` further, its weight `step`.
+// y[0, n) += sum over channels of weight * x[i * stride]; a channel's x is `pitch` further, its
+// weight `step`.
 void add_channels(const float* x, int64_t pitch, int64_t stride, const float* weight, int64_t step,
                   int64_t channels, float* y, int64_t n) {
   int64_t c = 0;
@@ -60,7 +63,8 @@ void add_channels(const float* x, int64_t pitch, int64_t stride, const float* we
   }
 }
 
-// One output row (d, h) of output channel `oc` (absolute): all taps, all input channels of its group.
+// One output row (d, h) of output channel `oc` (absolute): all taps, all input channels of its
+// group.
 void conv_row(const Conv& c, int64_t n, int64_t oc, int64_t d, int64_t h, float* row) {
   const Axis& ad = c.w.axis[0];
   const Axis& ah = c.w.axis[1];
@@ -104,8 +108,8 @@ void conv_pointwise(const Conv& c) {
     }
     for (int64_t g = 0; g < c.group; ++g) {
       const int64_t first_out = g * c.out_per_group;
-      gemm({c.out_per_group, plane, c.in_per_group, c.weights + first_out * c.in_per_group, c.in_per_group,
-            1, c.x + (n * c.w.in_channels + g * c.in_per_group) * plane, plane, 1,
+      gemm({c.out_per_group, plane, c.in_per_group, c.weights + first_out * c.in_per_group,
+            c.in_per_group, 1, c.x + (n * c.w.in_channels + g * c.in_per_group) * plane, plane, 1,
             c.y + (n * c.w.out_channels + first_out) * plane});
     }
   }

@@ -20,7 +20,8 @@ bool sizes_match(const Windows& w, const int64_t* output_padding, int s) {
     const Axis& a = w.axis[i];
     const int64_t extra = i < kSpatial - s ? 0 : output_padding[i - (kSpatial - s)];
     if (extra < 0 || extra >= std::max(a.stride, a.dilation)) return false;
-    if (a.in < 1 || a.out != (a.in - 1) * a.stride + a.span() - a.pad_begin - a.pad_end + extra) return false;
+    if (a.in < 1 || a.out != (a.in - 1) * a.stride + a.span() - a.pad_begin - a.pad_end + extra)
+      return false;
   }
   return true;
 }
@@ -41,7 +42,8 @@ Status check(const PlainCall& call, ConvTranspose* c) {
   c->in_per_group = c->w.in_channels / c->group;
   c->out_per_group = weights.dims[1];
   PLAIN_REQUIRE(c->out_per_group <= kMaxSpatial && c->in_per_group * c->group == c->w.in_channels &&
-                    weights.dims[0] == c->w.in_channels && c->out_per_group * c->group == c->w.out_channels,
+                    weights.dims[0] == c->w.in_channels &&
+                    c->out_per_group * c->group == c->w.out_channels,
                 "weights do not match channels and group");
   PLAIN_REQUIRE(bias == nullptr || is_vector(*bias, c->w.out_channels), "bias does not match");
   c->x = f32(x);
@@ -51,14 +53,16 @@ Status check(const PlainCall& call, ConvTranspose* c) {
   return ok_status();
 }
 
-// Input positions [first, end) whose tap k lies inside the output: the roles of in and out exchanged.
+// Input positions [first, end) whose tap k lies inside the output: the roles of in and out
+// exchanged.
 Axis exchanged(const Axis& a) {
   Axis e = a;
   std::swap(e.in, e.out);
   return e;
 }
 
-void scatter_row(const ConvTranspose& c, const float* x, const float* taps, int64_t d, int64_t h, float* plane) {
+void scatter_row(const ConvTranspose& c, const float* x, const float* taps, int64_t d, int64_t h,
+                 float* plane) {
   const Axis ad = exchanged(c.w.axis[0]), ah = exchanged(c.w.axis[1]), aw = exchanged(c.w.axis[2]);
   for (int64_t kd = 0; kd < ad.kernel; ++kd) {
     const int64_t zd = ad.position(d, kd);

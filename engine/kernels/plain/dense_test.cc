@@ -8,8 +8,10 @@ namespace {
 TEST(PlainGemm, EveryTransposition) {
   for (int round = 0; round < 48; ++round) {
     const bool ta = round & 1, tb = round & 2;
-    const int64_t m = random_int(1, 20), n = round % 5 == 0 ? 1 : random_int(1, 40), k = random_int(1, 70);
-    const F a = random_f32(ta ? Dims{k, m} : Dims{m, k}), b = random_f32(tb ? Dims{n, k} : Dims{k, n});
+    const int64_t m = random_int(1, 20), n = round % 5 == 0 ? 1 : random_int(1, 40),
+                  k = random_int(1, 70);
+    const F a = random_f32(ta ? Dims{k, m} : Dims{m, k}),
+            b = random_f32(tb ? Dims{n, k} : Dims{k, n});
     const Dims c_dims[] = {{}, {1}, {n}, {m, 1}, {1, n}, {m, n}};
     const F c = random_f32(c_dims[round % 6]);
     const bool biased = round >= 6;
@@ -19,7 +21,8 @@ TEST(PlainGemm, EveryTransposition) {
     expect_f32(call, {m, n}, 2e-6 * static_cast<double>(k), [&](const Dims& o) {
       double sum = 0;
       for (int64_t i = 0; i < k; ++i) {
-        sum += double{a.at(ta ? Dims{i, o[0]} : Dims{o[0], i})} * b.at(tb ? Dims{o[1], i} : Dims{i, o[1]});
+        sum += double{a.at(ta ? Dims{i, o[0]} : Dims{o[0], i})} *
+               b.at(tb ? Dims{o[1], i} : Dims{i, o[1]});
       }
       return alpha * sum + (biased ? beta * c.at(o) : 0);
     });
@@ -27,12 +30,19 @@ TEST(PlainGemm, EveryTransposition) {
 }
 
 TEST(PlainMatMul, LikeNumPy) {
-  struct Case { Dims a, b, y; };
-  const Case cases[] = {{{3, 4}, {4, 5}, {3, 5}},          {{4}, {4}, {}},
-                        {{4}, {4, 5}, {5}},                {{3, 4}, {4}, {3}},
-                        {{2, 3, 4}, {4, 5}, {2, 3, 5}},    {{3, 4}, {2, 4, 5}, {2, 3, 5}},
-                        {{2, 1, 3, 4}, {6, 4, 5}, {2, 6, 3, 5}}, {{4}, {2, 4, 5}, {2, 5}},
-                        {{2, 3, 4}, {4}, {2, 3}},          {{2, 3, 0}, {0, 5}, {2, 3, 5}},
+  struct Case {
+    Dims a, b, y;
+  };
+  const Case cases[] = {{{3, 4}, {4, 5}, {3, 5}},
+                        {{4}, {4}, {}},
+                        {{4}, {4, 5}, {5}},
+                        {{3, 4}, {4}, {3}},
+                        {{2, 3, 4}, {4, 5}, {2, 3, 5}},
+                        {{3, 4}, {2, 4, 5}, {2, 3, 5}},
+                        {{2, 1, 3, 4}, {6, 4, 5}, {2, 6, 3, 5}},
+                        {{4}, {2, 4, 5}, {2, 5}},
+                        {{2, 3, 4}, {4}, {2, 3}},
+                        {{2, 3, 0}, {0, 5}, {2, 3, 5}},
                         {{1, 37}, {37, 1100}, {1, 1100}}};
   for (const Case& c : cases) {
     const F a = random_f32(c.a), b = random_f32(c.b);
@@ -41,8 +51,10 @@ TEST(PlainMatMul, LikeNumPy) {
       Dims row = o, column = o;
       if (c.b.size() > 1) row.pop_back();
       if (c.a.size() == 1) row.clear();
-      if (c.b.size() == 1) column.clear();
-      else if (c.a.size() > 1) column.erase(column.end() - 2);
+      if (c.b.size() == 1)
+        column.clear();
+      else if (c.a.size() > 1)
+        column.erase(column.end() - 2);
       double sum = 0;
       for (int64_t i = 0; i < k; ++i) {
         Dims ia = row, ib = column;
@@ -55,7 +67,9 @@ TEST(PlainMatMul, LikeNumPy) {
   }
 }
 
-struct Stats { double mean, variance; };
+struct Stats {
+  double mean, variance;
+};
 Stats stats(const F& x, size_t axis, const Dims& o) {
   const Dims inner(x.dims.begin() + static_cast<std::ptrdiff_t>(axis), x.dims.end());
   Stats s = {0, 0};
@@ -67,22 +81,30 @@ Stats stats(const F& x, size_t axis, const Dims& o) {
     });
   };
   each([&](double v) { s.mean += v / static_cast<double>(count(inner)); });
-  each([&](double v) { s.variance += (v - s.mean) * (v - s.mean) / static_cast<double>(count(inner)); });
+  each([&](double v) {
+    s.variance += (v - s.mean) * (v - s.mean) / static_cast<double>(count(inner));
+  });
   return s;
 }
 
 TEST(PlainNorm, BatchAndInstance) {
   const F x = random_f32({2, 3, 7, 5}, -1, 3), scale = random_f32({3}), bias = random_f32({3});
   const F mean = random_f32({3}), variance = random_f32({3}, 0.5f, 2);
-  expect_f32({PlainOp::kBatchNorm, {x.view(), scale.view(), bias.view(), mean.view(), variance.view()}, {}, {1e-3f}, {}},
+  expect_f32({PlainOp::kBatchNorm,
+              {x.view(), scale.view(), bias.view(), mean.view(), variance.view()},
+              {},
+              {1e-3f},
+              {}},
              x.dims, 2e-6, [&](const Dims& o) {
                const Dims c = {o[1]};
-               return (x.at(o) - mean.at(c)) / std::sqrt(variance.at(c) + 1e-3) * scale.at(c) + bias.at(c);
+               return (x.at(o) - mean.at(c)) / std::sqrt(variance.at(c) + 1e-3) * scale.at(c) +
+                      bias.at(c);
              });
-  expect_f32({PlainOp::kInstanceNorm, {x.view(), scale.view(), bias.view()}, {}, {1e-3f}, {}}, x.dims, 2e-6,
-             [&](const Dims& o) {
+  expect_f32({PlainOp::kInstanceNorm, {x.view(), scale.view(), bias.view()}, {}, {1e-3f}, {}},
+             x.dims, 2e-6, [&](const Dims& o) {
                const Stats s = stats(x, 2, o);
-               return (x.at(o) - s.mean) / std::sqrt(s.variance + 1e-3) * scale.at({o[1]}) + bias.at({o[1]});
+               return (x.at(o) - s.mean) / std::sqrt(s.variance + 1e-3) * scale.at({o[1]}) +
+                      bias.at({o[1]});
              });
 }
 
@@ -92,11 +114,12 @@ TEST(PlainNorm, LayerFromEveryAxis) {
     const Dims tail(x.dims.begin() + axis, x.dims.end());
     for (const Dims& dims : {tail, Dims{5}, Dims{1}}) {
       const F scale = random_f32(dims), bias = random_f32(tail);
-      expect_f32({PlainOp::kLayerNorm, {x.view(), scale.view(), bias.view()}, {axis}, {1e-5f}, {}}, x.dims, 3e-6,
-                 [&](const Dims& o) {
+      expect_f32({PlainOp::kLayerNorm, {x.view(), scale.view(), bias.view()}, {axis}, {1e-5f}, {}},
+                 x.dims, 3e-6, [&](const Dims& o) {
                    const Stats s = stats(x, static_cast<size_t>(axis), o);
                    const Dims i(o.begin() + axis, o.end());
-                   return (x.at(o) - s.mean) / std::sqrt(s.variance + 1e-5) * scale.at(i) + bias.at(i);
+                   return (x.at(o) - s.mean) / std::sqrt(s.variance + 1e-5) * scale.at(i) +
+                          bias.at(i);
                  });
     }
   }
@@ -105,13 +128,16 @@ TEST(PlainNorm, LayerFromEveryAxis) {
 TEST(PlainNorm, Lrn) {
   const F x = random_f32({2, 7, 9, 15}, -3, 3);
   for (int64_t size : {1, 2, 3, 5, 20}) {
-    expect_f32({PlainOp::kLrn, {x.view()}, {size}, {0.3f, 0.75f, 1.5f}, {}}, x.dims, 1e-6, [&](const Dims& o) {
-      double sum = 0;
-      for (int64_t c = std::max<int64_t>(0, o[1] - (size - 1) / 2); c <= std::min<int64_t>(6, o[1] + size / 2); ++c) {
-        sum += std::pow(double{x.at({o[0], c, o[2], o[3]})}, 2);
-      }
-      return x.at(o) * std::pow(1.5f + double{0.3f} / static_cast<double>(size) * sum, -0.75);
-    });
+    expect_f32({PlainOp::kLrn, {x.view()}, {size}, {0.3f, 0.75f, 1.5f}, {}}, x.dims, 1e-6,
+               [&](const Dims& o) {
+                 double sum = 0;
+                 for (int64_t c = std::max<int64_t>(0, o[1] - (size - 1) / 2);
+                      c <= std::min<int64_t>(6, o[1] + size / 2); ++c) {
+                   sum += std::pow(double{x.at({o[0], c, o[2], o[3]})}, 2);
+                 }
+                 return x.at(o) *
+                        std::pow(1.5f + double{0.3f} / static_cast<double>(size) * sum, -0.75);
+               });
   }
 }
 
@@ -137,8 +163,8 @@ TEST(PlainSoftmax, EveryAxis) {
 }
 
 TEST(PlainReduce, EveryAxisSet) {
-  constexpr PlainOp kOps[] = {PlainOp::kReduceMean, PlainOp::kReduceSum, PlainOp::kReduceMax, PlainOp::kReduceMin,
-                              PlainOp::kReduceProd};
+  constexpr PlainOp kOps[] = {PlainOp::kReduceMean, PlainOp::kReduceSum, PlainOp::kReduceMax,
+                              PlainOp::kReduceMin, PlainOp::kReduceProd};
   const Dims dims = {3, 2, 37, 4};
   const F x = random_f32(dims, 0.9f, 1.1f);
   const I n = random_i64(dims, -2, 3);
@@ -181,13 +207,17 @@ TEST(PlainReduce, EveryAxisSet) {
         expect_f32({op, {x.view()}, ints, {}, {}}, out, 1e-4, [&](const Dims& o) {
           double result = 0;
           bool first = true;
-          each(o, [&](const Dims& i) { result = first ? x.at(i) : fold(result, double{x.at(i)}), first = false; });
+          each(o, [&](const Dims& i) {
+            result = first ? x.at(i) : fold(result, double{x.at(i)}), first = false;
+          });
           return op == PlainOp::kReduceMean ? result / static_cast<double>(total) : result;
         });
         expect_i64({op, {n.view()}, ints, {}, {}}, out, [&](const Dims& o) {
           int64_t result = 0;
           bool first = true;
-          each(o, [&](const Dims& i) { result = first ? n.at(i) : fold(result, n.at(i)), first = false; });
+          each(o, [&](const Dims& i) {
+            result = first ? n.at(i) : fold(result, n.at(i)), first = false;
+          });
           return op == PlainOp::kReduceMean ? result / total : result;
         });
       }

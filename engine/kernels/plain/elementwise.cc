@@ -70,7 +70,8 @@ Status run_prelu(const PlainCall& call) {
   const PlainTensor& x = call.inputs[0];
   const PlainTensor& slope = call.inputs[1];
   const PlainTensor& y = call.outputs[0];
-  PLAIN_REQUIRE(same_dims(x, y) && broadcasts_to(slope, x), "slope does not broadcast to the input");
+  PLAIN_REQUIRE(same_dims(x, y) && broadcasts_to(slope, x),
+                "slope does not broadcast to the input");
   Walk<2> walk;
   int64_t own[kMaxRank], other[kMaxRank];
   broadcast_strides(x, x.rank, own);

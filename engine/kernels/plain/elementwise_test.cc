@@ -5,30 +5,53 @@ namespace carrel::plain_test {
 namespace {
 
 double unary_reference(UnaryFn fn, double x, double a, double b) {
-  const auto clamp = [](double v, double low, double high) { return std::min(std::max(v, low), high); };
+  const auto clamp = [](double v, double low, double high) {
+    return std::min(std::max(v, low), high);
+  };
   const double sigmoid = 1 / (1 + std::exp(-x)), elu = x >= 0 ? x : a * std::expm1(x);
   switch (fn) {
-    case UnaryFn::kRelu: return std::max(x, 0.0);
-    case UnaryFn::kLeakyRelu: return x >= 0 ? x : a * x;
-    case UnaryFn::kClip: return clamp(x, a, b);
-    case UnaryFn::kSigmoid: return sigmoid;
-    case UnaryFn::kHardSigmoid: return clamp(a * x + b, 0, 1);
-    case UnaryFn::kHardSwish: return x * clamp(x / 6 + 0.5, 0, 1);
-    case UnaryFn::kSwish: return x * sigmoid;
-    case UnaryFn::kTanh: return std::tanh(x);
-    case UnaryFn::kElu: return elu;
-    case UnaryFn::kSelu: return b * elu;
-    case UnaryFn::kSoftplus: return std::log1p(std::exp(x));
-    case UnaryFn::kGelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
-    case UnaryFn::kGeluTanh: return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case UnaryFn::kErf: return std::erf(x);
-    case UnaryFn::kSqrt: return std::sqrt(x);
-    case UnaryFn::kExp: return std::exp(x);
-    case UnaryFn::kLog: return std::log(x);
-    case UnaryFn::kNeg: return -x;
-    case UnaryFn::kAbs: return std::abs(x);
-    case UnaryFn::kReciprocal: return 1 / x;
-    default: return x;
+    case UnaryFn::kRelu:
+      return std::max(x, 0.0);
+    case UnaryFn::kLeakyRelu:
+      return x >= 0 ? x : a * x;
+    case UnaryFn::kClip:
+      return clamp(x, a, b);
+    case UnaryFn::kSigmoid:
+      return sigmoid;
+    case UnaryFn::kHardSigmoid:
+      return clamp(a * x + b, 0, 1);
+    case UnaryFn::kHardSwish:
+      return x * clamp(x / 6 + 0.5, 0, 1);
+    case UnaryFn::kSwish:
+      return x * sigmoid;
+    case UnaryFn::kTanh:
+      return std::tanh(x);
+    case UnaryFn::kElu:
+      return elu;
+    case UnaryFn::kSelu:
+      return b * elu;
+    case UnaryFn::kSoftplus:
+      return std::log1p(std::exp(x));
+    case UnaryFn::kGelu:
+      return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
+    case UnaryFn::kGeluTanh:
+      return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case UnaryFn::kErf:
+      return std::erf(x);
+    case UnaryFn::kSqrt:
+      return std::sqrt(x);
+    case UnaryFn::kExp:
+      return std::exp(x);
+    case UnaryFn::kLog:
+      return std::log(x);
+    case UnaryFn::kNeg:
+      return -x;
+    case UnaryFn::kAbs:
+      return std::abs(x);
+    case UnaryFn::kReciprocal:
+      return 1 / x;
+    default:
+      return x;
   }
 }
 
@@ -67,13 +90,20 @@ void random_broadcast(Dims* a, Dims* b, Dims* y) {
 
 double binary_reference(PlainOp op, double a, double b) {
   switch (op) {
-    case PlainOp::kAdd: return a + b;
-    case PlainOp::kSub: return a - b;
-    case PlainOp::kMul: return a * b;
-    case PlainOp::kDiv: return a / b;
-    case PlainOp::kPow: return std::pow(a, b);
-    case PlainOp::kMax: return std::max(a, b);
-    default: return std::min(a, b);
+    case PlainOp::kAdd:
+      return a + b;
+    case PlainOp::kSub:
+      return a - b;
+    case PlainOp::kMul:
+      return a * b;
+    case PlainOp::kDiv:
+      return a / b;
+    case PlainOp::kPow:
+      return std::pow(a, b);
+    case PlainOp::kMax:
+      return std::max(a, b);
+    default:
+      return std::min(a, b);
   }
 }
 
@@ -90,7 +120,8 @@ TEST(PlainBinary, BroadcastsLikeNumPy) {
                  [&](const Dims& o) { return binary_reference(op, fa.at(o), fb.at(o)); });
       const I ia = random_i64(a, 1, 9), ib = random_i64(b, 1, 9);
       expect_i64({op, {ia.view(), ib.view()}, {}, {}, {}}, y, [&](const Dims& o) {
-        return static_cast<int64_t>(binary_reference(op, static_cast<double>(ia.at(o)), static_cast<double>(ib.at(o))));
+        return static_cast<int64_t>(
+            binary_reference(op, static_cast<double>(ia.at(o)), static_cast<double>(ib.at(o))));
       });
     }
   }
@@ -101,7 +132,8 @@ TEST(PlainBinary, IntegerCorners) {
   const int64_t quotient[] = {0, INT64_MIN, -3, 0}, power[] = {1, 0, 49, 0};
   expect_i64({PlainOp::kDiv, {a.view(), b.view()}, {}, {}, {}}, {4},
              [&](const Dims& o) { return quotient[o[0]]; });
-  expect_i64({PlainOp::kPow, {a.view(), b.view()}, {}, {}, {}}, {4}, [&](const Dims& o) { return power[o[0]]; });
+  expect_i64({PlainOp::kPow, {a.view(), b.view()}, {}, {}, {}}, {4},
+             [&](const Dims& o) { return power[o[0]]; });
   const F base({4}, {2, 3, -2, 0.5f});
   const double mixed[] = {1, 1.0 / 3, 4, 8};
   expect_f32({PlainOp::kPow, {base.view(), b.view()}, {}, {}, {}}, {4}, 1e-6,
@@ -112,26 +144,31 @@ TEST(PlainPRelu, Broadcasts) {
   const F x = random_f32({2, 3, 4, 5});
   for (const Dims& dims : {Dims{3, 1, 1}, Dims{1}, Dims{2, 3, 4, 5}, Dims{5}, Dims{1, 3, 1, 5}}) {
     const F slope = random_f32(dims);
-    expect_f32({PlainOp::kPRelu, {x.view(), slope.view()}, {}, {}, {}}, x.dims, 1e-7,
-               [&](const Dims& o) { return x.at(o) >= 0 ? x.at(o) : double{x.at(o)} * slope.at(o); });
+    expect_f32(
+        {PlainOp::kPRelu, {x.view(), slope.view()}, {}, {}, {}}, x.dims, 1e-7,
+        [&](const Dims& o) { return x.at(o) >= 0 ? x.at(o) : double{x.at(o)} * slope.at(o); });
   }
 }
 
 TEST(PlainAffine, PerChannel) {
   for (const Dims& dims : {Dims{2, 5}, Dims{2, 5, 3}, Dims{1, 5, 2, 3}}) {
     const F x = random_f32(dims), scale = random_f32({5}), shift = random_f32({5});
-    expect_f32({PlainOp::kAffine, {x.view(), scale.view(), shift.view()}, {}, {}, {}}, dims, 1e-6,
-               [&](const Dims& o) { return double{x.at(o)} * scale.at({o[1]}) + shift.at({o[1]}); });
+    expect_f32(
+        {PlainOp::kAffine, {x.view(), scale.view(), shift.view()}, {}, {}, {}}, dims, 1e-6,
+        [&](const Dims& o) { return double{x.at(o)} * scale.at({o[1]}) + shift.at({o[1]}); });
   }
 }
 
 TEST(PlainMisc, CastRangeFillShape) {
   const F x({5}, {-1.9f, 0, 2.5f, NAN, 1e30f});
   const int64_t truncated[] = {-1, 0, 2, 0, INT64_MAX}, truth[] = {1, 0, 1, 1, 1};
-  expect_i64({PlainOp::kCast, {x.view()}, {0}, {}, {}}, {5}, [&](const Dims& o) { return truncated[o[0]]; });
-  expect_i64({PlainOp::kCast, {x.view()}, {1}, {}, {}}, {5}, [&](const Dims& o) { return truth[o[0]]; });
+  expect_i64({PlainOp::kCast, {x.view()}, {0}, {}, {}}, {5},
+             [&](const Dims& o) { return truncated[o[0]]; });
+  expect_i64({PlainOp::kCast, {x.view()}, {1}, {}, {}}, {5},
+             [&](const Dims& o) { return truth[o[0]]; });
   const I n({2}, {-3, 7});
-  expect_f32({PlainOp::kCast, {n.view()}, {0}, {}, {}}, {2}, 0, [&](const Dims& o) { return o[0] ? 7.0 : -3.0; });
+  expect_f32({PlainOp::kCast, {n.view()}, {0}, {}, {}}, {2}, 0,
+             [&](const Dims& o) { return o[0] ? 7.0 : -3.0; });
   const I start({}, {5}), limit({}, {-5}), delta({1}, {-3});
   expect_i64({PlainOp::kRange, {start.view(), limit.view(), delta.view()}, {}, {}, {}}, {4},
              [](const Dims& o) { return 5 - 3 * o[0]; });
@@ -139,7 +176,8 @@ TEST(PlainMisc, CastRangeFillShape) {
   expect_f32({PlainOp::kFill, {}, {}, {0.5f}, {}}, {2, 3}, 0, [](const Dims&) { return 0.5; });
   const F shaped({4, 0, 6});
   const int64_t dims[] = {4, 0, 6};
-  expect_i64({PlainOp::kShape, {shaped.view()}, {}, {}, {}}, {3}, [&](const Dims& o) { return dims[o[0]]; });
+  expect_i64({PlainOp::kShape, {shaped.view()}, {}, {}, {}}, {3},
+             [&](const Dims& o) { return dims[o[0]]; });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// run_plain refuses whatever does not fit together, and never reads or writes outside its tensors: run under
-// the address sanitizer, every mutation either fails or stays inside.
+// run_plain refuses whatever does not fit together, and never reads or writes outside its tensors:
+// run under the address sanitizer, every mutation either fails or stays inside.
 #include <limits>
 
 #include "engine/kernels/plain/test_util.h"
@@ -20,10 +20,17 @@ std::vector<Sample> samples() {
   const auto x = [](Dims dims) { return random_f32(std::move(dims), 0.5f, 1); };
   return {
       {PlainOp::kUnary, {x({2, 3})}, {2, 3}, {}, {}},
-      {PlainOp::kConv, {x({1, 4, 5, 6}), x({2, 2, 3, 3}), x({2})}, {1, 2, 3, 6}, {2, 2, 1, 1, 1, 1, 1, 1, 1}, {}},
+      {PlainOp::kConv,
+       {x({1, 4, 5, 6}), x({2, 2, 3, 3}), x({2})},
+       {1, 2, 3, 6},
+       {2, 2, 1, 1, 1, 1, 1, 1, 1},
+       {}},
       {PlainOp::kConv, {x({2, 3, 4}), x({2, 3, 1})}, {2, 2, 4}, {1, 1, 0, 0, 1}, {}},
-      {PlainOp::kConvTranspose, {x({1, 4, 3, 3}), x({4, 2, 3, 3}), x({2})}, {1, 2, 7, 7},
-       {1, 2, 2, 0, 0, 0, 0, 1, 1, 0, 0}, {}},
+      {PlainOp::kConvTranspose,
+       {x({1, 4, 3, 3}), x({4, 2, 3, 3}), x({2})},
+       {1, 2, 7, 7},
+       {1, 2, 2, 0, 0, 0, 0, 1, 1, 0, 0},
+       {}},
       {PlainOp::kGemm, {x({3, 4}), x({4, 5}), x({5})}, {3, 5}, {0, 0}, {1, 1}},
       {PlainOp::kMatMul, {x({2, 3, 4}), x({4, 5})}, {2, 3, 5}, {}, {}},
       {PlainOp::kAffine, {x({2, 3, 4}), x({3}), x({3})}, {2, 3, 4}, {}, {}},
@@ -35,7 +42,11 @@ std::vector<Sample> samples() {
       {PlainOp::kSoftmax, {x({2, 3, 4})}, {2, 3, 4}, {1}, {}},
       {PlainOp::kLogSoftmax, {x({2, 3, 4})}, {2, 3, 4}, {2}, {}},
       {PlainOp::kMaxPool, {x({1, 2, 5, 5})}, {1, 2, 3, 3}, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, {}},
-      {PlainOp::kAveragePool, {x({1, 2, 5, 5})}, {1, 2, 3, 3}, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, {}},
+      {PlainOp::kAveragePool,
+       {x({1, 2, 5, 5})},
+       {1, 2, 3, 3},
+       {3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+       {}},
       {PlainOp::kDiv, {x({2, 3, 4}), x({3, 1})}, {2, 3, 4}, {}, {}},
       {PlainOp::kReduceMean, {x({2, 3, 4})}, {2, 1, 4}, {1, 1}, {}},
       {PlainOp::kReduceMax, {x({2, 3, 4})}, {3}, {0, 0, 2}, {}},
@@ -56,8 +67,8 @@ std::vector<Sample> samples() {
   };
 }
 
-// Tensors keep their memory, but may claim other dims as long as the claim does not exceed it: that relation is
-// the caller's promise, everything else is run_plain's to check.
+// Tensors keep their memory, but may claim other dims as long as the claim does not exceed it: that
+// relation is the caller's promise, everything else is run_plain's to check.
 struct Attempt {
   std::vector<F> memory;
   Call call;
@@ -71,7 +82,8 @@ struct Attempt {
   static bool fits(const PlainTensor& t, size_t elements) {
     int64_t n = 1;
     for (int i = 0; i < std::min<int>(t.rank, 8); ++i) {
-      if (t.dims[i] < 0 || __builtin_mul_overflow(n, t.dims[i], &n)) return true;  // run_plain must refuse
+      if (t.dims[i] < 0 || __builtin_mul_overflow(n, t.dims[i], &n))
+        return true;  // run_plain must refuse
     }
     return n <= static_cast<int64_t>(elements) || n > int64_t{1} << 40;
   }
@@ -92,27 +104,55 @@ TEST(PlainHostile, SamplesAreValid) {
 }
 
 int64_t nasty_int() {
-  const int64_t nasty[] = {0, 1, -1, 2, 3, 7, -7, 100, INT64_MAX, INT64_MIN, int64_t{1} << 31, int64_t{1} << 40,
-                           (int64_t{1} << 62) + 1, -(int64_t{1} << 40)};
+  const int64_t nasty[] = {0,
+                           1,
+                           -1,
+                           2,
+                           3,
+                           7,
+                           -7,
+                           100,
+                           INT64_MAX,
+                           INT64_MIN,
+                           int64_t{1} << 31,
+                           int64_t{1} << 40,
+                           (int64_t{1} << 62) + 1,
+                           -(int64_t{1} << 40)};
   return nasty[random_int(0, std::size(nasty) - 1)];
 }
 
 void mutate(Attempt* a) {
   PlainTensor* tensor = &a->out;
   if (!a->call.inputs.empty() && random_int(0, 2) != 0) {
-    tensor = &a->call.inputs[static_cast<size_t>(random_int(0, static_cast<int64_t>(a->call.inputs.size()) - 1))];
+    tensor = &a->call.inputs[static_cast<size_t>(
+        random_int(0, static_cast<int64_t>(a->call.inputs.size()) - 1))];
   }
   switch (random_int(0, 7)) {
-    case 0: tensor->dims[random_int(0, 7)] = nasty_int(); break;
-    case 1: tensor->rank = static_cast<uint8_t>(random_int(0, 10)); break;
-    case 2: std::swap(tensor->dims[random_int(0, 3)], tensor->dims[random_int(0, 3)]); break;
-    case 3: if (tensor != &a->out) tensor->data = nullptr; break;
-    case 4: if (!a->call.inputs.empty()) a->call.inputs.pop_back(); break;
-    case 5: if (!a->call.ints.empty()) a->call.ints.pop_back(); break;
-    case 6: a->call.ints.push_back(nasty_int()); break;
+    case 0:
+      tensor->dims[random_int(0, 7)] = nasty_int();
+      break;
+    case 1:
+      tensor->rank = static_cast<uint8_t>(random_int(0, 10));
+      break;
+    case 2:
+      std::swap(tensor->dims[random_int(0, 3)], tensor->dims[random_int(0, 3)]);
+      break;
+    case 3:
+      if (tensor != &a->out) tensor->data = nullptr;
+      break;
+    case 4:
+      if (!a->call.inputs.empty()) a->call.inputs.pop_back();
+      break;
+    case 5:
+      if (!a->call.ints.empty()) a->call.ints.pop_back();
+      break;
+    case 6:
+      a->call.ints.push_back(nasty_int());
+      break;
     default:
       if (!a->call.ints.empty()) {
-        a->call.ints[static_cast<size_t>(random_int(0, static_cast<int64_t>(a->call.ints.size()) - 1))] = nasty_int();
+        a->call.ints[static_cast<size_t>(
+            random_int(0, static_cast<int64_t>(a->call.ints.size()) - 1))] = nasty_int();
       }
   }
 }
@@ -143,11 +183,14 @@ TEST(PlainHostile, NamedRelations) {
   EXPECT_FALSE(conv({1, 0, 1, 1, 1, 1, 1, 1, 1}));  // stride 0
   EXPECT_FALSE(conv({1, 1, 1, 1, 1, 2, 1, 1, 1}));  // output too small
   EXPECT_FALSE(conv({1, 1, 1, 1, 1, 1, 1, 0, 1}));  // dilation 0
-  EXPECT_FALSE(run({PlainOp::kGather, {x.view()}, {0, 1}, {}, {}}, {y.view()}).ok());   // index == dim
+  EXPECT_FALSE(
+      run({PlainOp::kGather, {x.view()}, {0, 1}, {}, {}}, {y.view()}).ok());  // index == dim
   EXPECT_FALSE(run({PlainOp::kGather, {x.view()}, {0, -1}, {}, {}}, {y.view()}).ok());
   EXPECT_FALSE(run({PlainOp::kTranspose, {x.view()}, {0, 1, 2, 2}, {}, {}}, {y.view()}).ok());
   EXPECT_FALSE(run({static_cast<PlainOp>(999), {x.view()}, {}, {}, {}}, {y.view()}).ok());
-  EXPECT_FALSE(run({PlainOp::kUnary, {x.view()}, {}, {}, {static_cast<UnaryFn>(200), 0, 0}}, {y.view()}).ok());
+  EXPECT_FALSE(
+      run({PlainOp::kUnary, {x.view()}, {}, {}, {static_cast<UnaryFn>(200), 0, 0}}, {y.view()})
+          .ok());
   const I integers({1, 2, 4, 4});
   EXPECT_FALSE(run({PlainOp::kAdd, {x.view(), integers.view()}, {}, {}, {}}, {y.view()}).ok());
   EXPECT_FALSE(run({PlainOp::kSoftmax, {integers.view()}, {1}, {}, {}}, {integers.view()}).ok());

@@ -1,8 +1,9 @@
 #pragma once
-// Shared by the families of plain operators: access to tensors, checks, and walks over strided dimensions.
+// Shared by the families of plain operators: access to tensors, checks, and walks over strided
+// dimensions.
 //
-// Every tensor reaching a family has passed check_tensor: rank <= 8 and any product of its dims below 2^40, so
-// products of two dims fit int64_t.
+// Every tensor reaching a family has passed check_tensor: rank <= 8 and any product of its dims
+// below 2^40, so products of two dims fit int64_t.
 #include <algorithm>
 
 #include "engine/kernels/plain/plain.h"
@@ -15,8 +16,8 @@ inline constexpr int64_t kMaxElements = int64_t{1} << 40;
 inline Error bad(const PlainCall& call, const char* what) {
   return Error(ErrorCode::kInvalidInput, "%s: %s", plain_op_name(call.op), what);
 }
-#define PLAIN_REQUIRE(condition, what) \
-  do {                                 \
+#define PLAIN_REQUIRE(condition, what)        \
+  do {                                        \
     if (!(condition)) return bad(call, what); \
   } while (0)
 
@@ -46,7 +47,8 @@ struct Arity {
   size_t min_floats, max_floats;
   bool allow_i64;
 };
-// Inputs that must be there are there, lists have legal lengths; unless allow_i64, every tensor is f32.
+// Inputs that must be there are there, lists have legal lengths; unless allow_i64, every tensor is
+// f32.
 Status check_arity(const PlainCall& call, const Arity& arity);
 // All inputs and outputs have the type of output 0.
 bool same_types(const PlainCall& call);
@@ -63,7 +65,8 @@ struct Walk {
     for (int k = 0; k < kOperands; ++k) strides[k][rank] = stride[k];
     ++rank;
   }
-  // Drops dimensions of 1 and joins neighbours that are contiguous in every operand; leaves rank >= 1.
+  // Drops dimensions of 1 and joins neighbours that are contiguous in every operand; leaves rank
+  // >= 1.
   void coalesce() {
     Walk out;
     for (int i = 0; i < rank; ++i) {
@@ -111,8 +114,8 @@ void for_each_row(const Walk<kOperands>& walk, Row row) {
   }
 }
 
-// Row-major strides of t as seen under `rank` >= t.rank output dimensions (aligned at the end); 0 where t's
-// dimension is 1 or missing.
+// Row-major strides of t as seen under `rank` >= t.rank output dimensions (aligned at the end); 0
+// where t's dimension is 1 or missing.
 inline void broadcast_strides(const PlainTensor& t, int rank, int64_t (&strides)[kMaxRank]) {
   int64_t stride = 1;
   for (int i = rank - 1; i >= 0; --i) {
@@ -132,7 +135,8 @@ inline bool broadcasts_to(const PlainTensor& t, const PlainTensor& to) {
   return true;
 }
 
-// out[walk operand 1] = in[walk operand 0] for every index; element_bytes 4 or 8. Coalesces the walk.
+// out[walk operand 1] = in[walk operand 0] for every index; element_bytes 4 or 8. Coalesces the
+// walk.
 void strided_copy(Walk<2> walk, const void* in, void* out, size_t element_bytes);
 inline size_t element_bytes(const PlainTensor& t) { return t.type == PlainType::kF32 ? 4 : 8; }
 

@@ -123,10 +123,11 @@ Status run_matmul(const PlainCall& call) {
   const int tail = (a.rank > 1) + (b.rank > 1);
   PLAIN_REQUIRE(y.rank >= tail, "output rank");
   batch.rank = static_cast<uint8_t>(y.rank - tail);
-  PLAIN_REQUIRE((a.rank == 1 || y.dims[batch.rank] == m) && (b.rank == 1 || y.dims[y.rank - 1] == n),
-                "output size does not match");
-  PLAIN_REQUIRE(batch.rank == std::max(batch_a.rank, batch_b.rank) && broadcasts_to(batch_a, batch) &&
-                    broadcasts_to(batch_b, batch),
+  PLAIN_REQUIRE(
+      (a.rank == 1 || y.dims[batch.rank] == m) && (b.rank == 1 || y.dims[y.rank - 1] == n),
+      "output size does not match");
+  PLAIN_REQUIRE(batch.rank == std::max(batch_a.rank, batch_b.rank) &&
+                    broadcasts_to(batch_a, batch) && broadcasts_to(batch_b, batch),
                 "batch dimensions do not broadcast");
   float* out = f32(y);
   std::fill(out, out + count(y), 0.0f);

@@ -28,7 +28,8 @@ Status run_gather(const PlainCall& call) {
   const PlainTensor& x = call.inputs[0];
   const PlainTensor& y = call.outputs[0];
   const PlainTensor* tensor = optional_input(call, 1);
-  PLAIN_REQUIRE(x.type == y.type && (tensor == nullptr || tensor->type == PlainType::kI64), "types");
+  PLAIN_REQUIRE(x.type == y.type && (tensor == nullptr || tensor->type == PlainType::kI64),
+                "types");
   PLAIN_REQUIRE(tensor == nullptr || call.ints.size() == 1, "indices given twice");
   PLAIN_REQUIRE(call.ints[0] >= 0 && call.ints[0] < x.rank, "axis");
   const int axis = static_cast<int>(call.ints[0]);
@@ -36,7 +37,8 @@ Status run_gather(const PlainCall& call) {
   const int64_t n = tensor != nullptr ? count(*tensor) : static_cast<int64_t>(call.ints.size()) - 1;
   PLAIN_REQUIRE(gather_dims_match(x, y, axis, n), "output dims");
   const int64_t dim = x.dims[axis];
-  for (int64_t i = 0; i < n; ++i) PLAIN_REQUIRE(indices[i] >= 0 && indices[i] < dim, "an index is out of range");
+  for (int64_t i = 0; i < n; ++i)
+    PLAIN_REQUIRE(indices[i] >= 0 && indices[i] < dim, "an index is out of range");
   const size_t bytes = static_cast<size_t>(product(x, axis + 1, x.rank)) * element_bytes(x);
   if (count(y) == 0) return ok_status();
   const std::byte* from = static_cast<const std::byte*>(x.data);
@@ -60,14 +62,20 @@ Status run_cast(const PlainCall& call) {
   for (int64_t i = 0, n = count(x); i < n; ++i) {
     if (to_bool) {
       const bool set = from_f32 ? f32(x)[i] != 0.0f : i64(x)[i] != 0;
-      if (to_f32) f32(y)[i] = set ? 1.0f : 0.0f;
-      else i64(y)[i] = set;
+      if (to_f32)
+        f32(y)[i] = set ? 1.0f : 0.0f;
+      else
+        i64(y)[i] = set;
     } else if (from_f32) {
-      if (to_f32) f32(y)[i] = f32(x)[i];
-      else i64(y)[i] = to_i64(f32(x)[i]);
+      if (to_f32)
+        f32(y)[i] = f32(x)[i];
+      else
+        i64(y)[i] = to_i64(f32(x)[i]);
     } else {
-      if (to_f32) f32(y)[i] = static_cast<float>(i64(x)[i]);
-      else i64(y)[i] = i64(x)[i];
+      if (to_f32)
+        f32(y)[i] = static_cast<float>(i64(x)[i]);
+      else
+        i64(y)[i] = i64(x)[i];
     }
   }
   return ok_status();
@@ -83,7 +91,8 @@ Status run_range(const PlainCall& call) {
       f32(y)[i] = *f32(call.inputs[0]) + static_cast<float>(i) * *f32(call.inputs[2]);
     } else {
       i64(y)[i] = static_cast<int64_t>(static_cast<uint64_t>(*i64(call.inputs[0])) +
-                                       static_cast<uint64_t>(i) * static_cast<uint64_t>(*i64(call.inputs[2])));
+                                       static_cast<uint64_t>(i) *
+                                           static_cast<uint64_t>(*i64(call.inputs[2])));
     }
   }
   return ok_status();
@@ -101,10 +110,12 @@ Status run_fill(const PlainCall& call) {
 }
 
 Status run_shape(const PlainCall& call) {
-  PLAIN_REQUIRE(call.inputs.size() == 1 && call.ints.empty() && call.floats.empty(), "wrong number of arguments");
+  PLAIN_REQUIRE(call.inputs.size() == 1 && call.ints.empty() && call.floats.empty(),
+                "wrong number of arguments");
   const PlainTensor& x = call.inputs[0];
   const PlainTensor& y = call.outputs[0];
-  PLAIN_REQUIRE(y.type == PlainType::kI64 && is_vector(y, x.rank), "output is not the list of dims");
+  PLAIN_REQUIRE(y.type == PlainType::kI64 && is_vector(y, x.rank),
+                "output is not the list of dims");
   std::copy(x.dims, x.dims + x.rank, i64(y));
   return ok_status();
 }

@@ -1,5 +1,5 @@
-// Operators that only move elements along strides: Concat, Split, Slice, Transpose, Expand, Reshape,
-// DepthToSpace, SpaceToDepth.
+// Operators that only move elements along strides: Concat, Split, Slice, Transpose, Expand,
+// Reshape, DepthToSpace, SpaceToDepth.
 #include <cstring>
 
 #include "engine/kernels/plain/internal.h"
@@ -10,7 +10,8 @@ namespace {
 template <typename Bits>
 void copy_rows(const Walk<2>& walk, const Bits* in, Bits* out) {
   const int last = walk.rank - 1;
-  const int64_t n = walk.dims[last], in_step = walk.strides[0][last], out_step = walk.strides[1][last];
+  const int64_t n = walk.dims[last], in_step = walk.strides[0][last],
+                out_step = walk.strides[1][last];
   for_each_row(walk, [&](const int64_t* offsets) {
     const Bits* from = in + offsets[0];
     Bits* to = out + offsets[1];
@@ -26,17 +27,21 @@ void copy_rows(const Walk<2>& walk, const Bits* in, Bits* out) {
 struct Block {
   int64_t outer, inner;
 };
-Block block_at(const PlainTensor& t, int axis) { return {product(t, 0, axis), product(t, axis, t.rank)}; }
+Block block_at(const PlainTensor& t, int axis) {
+  return {product(t, 0, axis), product(t, axis, t.rank)};
+}
 
 // The parts' dims are the whole's except along axis, where they add up.
-Status check_parts(const PlainCall& call, const PlainTensor& whole, std::span<const PlainTensor> parts) {
+Status check_parts(const PlainCall& call, const PlainTensor& whole,
+                   std::span<const PlainTensor> parts) {
   CARREL_RETURN_IF_ERROR(check_arity(call, {1, kMaxPlainInputs, 1, 1, 0, 0, true}));
   PLAIN_REQUIRE(same_types(call), "types differ");
   const int64_t axis = call.ints[0];
   PLAIN_REQUIRE(axis >= 0 && axis < whole.rank, "axis");
   int64_t total = 0;
   for (const PlainTensor& part : parts) {
-    PLAIN_REQUIRE(part.rank == whole.rank && (part.data != nullptr || count(part) == 0), "a part is wrong");
+    PLAIN_REQUIRE(part.rank == whole.rank && (part.data != nullptr || count(part) == 0),
+                  "a part is wrong");
     for (int i = 0; i < whole.rank; ++i) {
       PLAIN_REQUIRE(i == axis || part.dims[i] == whole.dims[i], "a part's dims do not match");
     }
@@ -56,8 +61,10 @@ void copy_parts(const PlainTensor& whole, std::span<const PlainTensor> parts, in
     Walk<2> walk;
     walk.push(own.outer, {join ? own.inner : all.inner, join ? all.inner : own.inner});
     walk.push(own.inner, {1, 1});
-    if (join) strided_copy(walk, part.data, base, bytes);
-    else strided_copy(walk, base, part.data, bytes);
+    if (join)
+      strided_copy(walk, part.data, base, bytes);
+    else
+      strided_copy(walk, base, part.data, bytes);
     if (base != nullptr) base += own.inner * static_cast<int64_t>(bytes);
   }
 }
@@ -69,8 +76,10 @@ void strided_copy(Walk<2> walk, const void* in, void* out, size_t element_bytes)
     if (walk.dims[i] == 0) return;
   }
   walk.coalesce();
-  if (element_bytes == 4) copy_rows(walk, static_cast<const uint32_t*>(in), static_cast<uint32_t*>(out));
-  else copy_rows(walk, static_cast<const uint64_t*>(in), static_cast<uint64_t*>(out));
+  if (element_bytes == 4)
+    copy_rows(walk, static_cast<const uint32_t*>(in), static_cast<uint32_t*>(out));
+  else
+    copy_rows(walk, static_cast<const uint64_t*>(in), static_cast<uint64_t*>(out));
 }
 
 Status run_concat(const PlainCall& call) {
@@ -96,7 +105,8 @@ Status run_slice(const PlainCall& call) {
   Walk<2> walk;
   int64_t in_stride[kMaxRank], out_stride[kMaxRank], offset = 0;
   for (int64_t i = x.rank - 1, in = 1, out = 1; i >= 0; --i) {
-    const int64_t start = call.ints[static_cast<size_t>(i)], step = call.ints[static_cast<size_t>(i + x.rank)];
+    const int64_t start = call.ints[static_cast<size_t>(i)],
+                  step = call.ints[static_cast<size_t>(i + x.rank)];
     PLAIN_REQUIRE(start >= 0 && start < x.dims[i] && step >= -kMaxElements && step <= kMaxElements,
                   "start or step");
     int64_t reach = 0;
@@ -112,7 +122,8 @@ Status run_slice(const PlainCall& call) {
   }
   for (int i = 0; i < x.rank; ++i) walk.push(y.dims[i], {in_stride[i], out_stride[i]});
   const size_t bytes = element_bytes(x);
-  strided_copy(walk, static_cast<const std::byte*>(x.data) + offset * static_cast<int64_t>(bytes), y.data, bytes);
+  strided_copy(walk, static_cast<const std::byte*>(x.data) + offset * static_cast<int64_t>(bytes),
+               y.data, bytes);
   return ok_status();
 }
 
@@ -120,7 +131,8 @@ Status run_transpose(const PlainCall& call) {
   CARREL_RETURN_IF_ERROR(check_arity(call, {1, 1, 0, kMaxRank, 0, 0, true}));
   const PlainTensor& x = call.inputs[0];
   const PlainTensor& y = call.outputs[0];
-  PLAIN_REQUIRE(same_types(call) && x.rank == y.rank && call.ints.size() == x.rank, "types or ranks differ");
+  PLAIN_REQUIRE(same_types(call) && x.rank == y.rank && call.ints.size() == x.rank,
+                "types or ranks differ");
   int64_t in_stride[kMaxRank], out_stride[kMaxRank];
   broadcast_strides(x, x.rank, in_stride);
   broadcast_strides(y, y.rank, out_stride);
@@ -141,7 +153,8 @@ Status run_expand(const PlainCall& call) {
   CARREL_RETURN_IF_ERROR(check_arity(call, {1, 1, 0, 0, 0, 0, true}));
   const PlainTensor& x = call.inputs[0];
   const PlainTensor& y = call.outputs[0];
-  PLAIN_REQUIRE(same_types(call) && broadcasts_to(x, y), "the input does not broadcast to the output");
+  PLAIN_REQUIRE(same_types(call) && broadcasts_to(x, y),
+                "the input does not broadcast to the output");
   int64_t in_stride[kMaxRank], out_stride[kMaxRank];
   broadcast_strides(x, y.rank, in_stride);
   broadcast_strides(y, y.rank, out_stride);
@@ -162,22 +175,26 @@ Status run_reshape(const PlainCall& call) {
 
 namespace {
 
-// The small side of DepthToSpace and SpaceToDepth is (N, C b b, H, W), the large one (N, C, H b, W b).
+// The small side of DepthToSpace and SpaceToDepth is (N, C b b, H, W), the large one (N, C, H b, W
+// b).
 struct BlockMap {
   int64_t batch, channels, height, width, block;
 };
-Status check_block_map(const PlainCall& call, const PlainTensor& deep, const PlainTensor& wide, BlockMap* m) {
-  PLAIN_REQUIRE(same_types(call) && deep.rank == 4 && wide.rank == 4 && deep.dims[0] == wide.dims[0],
-                "needs (N, C, H, W)");
+Status check_block_map(const PlainCall& call, const PlainTensor& deep, const PlainTensor& wide,
+                       BlockMap* m) {
+  PLAIN_REQUIRE(
+      same_types(call) && deep.rank == 4 && wide.rank == 4 && deep.dims[0] == wide.dims[0],
+      "needs (N, C, H, W)");
   *m = {wide.dims[0], wide.dims[1], deep.dims[2], deep.dims[3], call.ints[0]};
   PLAIN_REQUIRE(m->block >= 1 && m->block <= (int64_t{1} << 10), "blocksize");
-  PLAIN_REQUIRE(deep.dims[1] == m->channels * m->block * m->block && wide.dims[2] == m->height * m->block &&
-                    wide.dims[3] == m->width * m->block,
+  PLAIN_REQUIRE(deep.dims[1] == m->channels * m->block * m->block &&
+                    wide.dims[2] == m->height * m->block && wide.dims[3] == m->width * m->block,
                 "dims do not match blocksize");
   return ok_status();
 }
 
-// Strides over (n, c, h, block row, w, block column) on both sides. DCR: the block is outside the channels.
+// Strides over (n, c, h, block row, w, block column) on both sides. DCR: the block is outside the
+// channels.
 Walk<2> block_walk(const BlockMap& m, bool channels_inside, bool to_wide) {
   const int64_t b = m.block, plane = m.height * m.width, row = m.width * b;
   const int64_t c_deep = channels_inside ? plane : b * b * plane;
@@ -188,8 +205,10 @@ Walk<2> block_walk(const BlockMap& m, bool channels_inside, bool to_wide) {
   const int64_t wide[] = {all, plane * b * b, row * b, row, b, 1};
   Walk<2> walk;
   for (int i = 0; i < 6; ++i) {
-    if (to_wide) walk.push(dims[i], {deep[i], wide[i]});
-    else walk.push(dims[i], {wide[i], deep[i]});
+    if (to_wide)
+      walk.push(dims[i], {deep[i], wide[i]});
+    else
+      walk.push(dims[i], {wide[i], deep[i]});
   }
   return walk;
 }

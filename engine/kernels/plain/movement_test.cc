@@ -11,8 +11,9 @@ Dims random_dims(int64_t rank, int64_t low = 1) {
 }
 
 // Runs on f32 and i64 data of the same dims; source(index) is the input index or empty for `fill`.
-void expect_moved(PlainOp op, const Dims& x_dims, std::vector<int64_t> ints, std::vector<float> floats,
-                  const Dims& y_dims, const std::function<Dims(const Dims&)>& source, int64_t fill = 0) {
+void expect_moved(PlainOp op, const Dims& x_dims, std::vector<int64_t> ints,
+                  std::vector<float> floats, const Dims& y_dims,
+                  const std::function<Dims(const Dims&)>& source, int64_t fill = 0) {
   const F x = random_f32(x_dims);
   const I n = random_i64(x_dims, -1000000, 1000000);
   expect_f32({op, {x.view()}, ints, floats, {}}, y_dims, 0, [&](const Dims& o) {
@@ -80,19 +81,24 @@ TEST(PlainMovement, Pad) {
       y.push_back(d + ints.back() + end.back());
     }
     ints.insert(ints.end(), end.begin(), end.end());
-    expect_moved(PlainOp::kPad, x, ints, {7.0f}, y, [&](const Dims& o) {
-      Dims i;
-      for (size_t k = 0; k < o.size(); ++k) {
-        i.push_back(padded_source(o[k] - ints[1 + k], x[k], mode));
-        if (i.back() < 0 || i.back() >= x[k]) return Dims();
-      }
-      return i;
-    }, 7);
+    expect_moved(
+        PlainOp::kPad, x, ints, {7.0f}, y,
+        [&](const Dims& o) {
+          Dims i;
+          for (size_t k = 0; k < o.size(); ++k) {
+            i.push_back(padded_source(o[k] - ints[1 + k], x[k], mode));
+            if (i.back() < 0 || i.back() >= x[k]) return Dims();
+          }
+          return i;
+        },
+        7);
   }
 }
 
 TEST(PlainMovement, ExpandReshapeGather) {
-  expect_moved(PlainOp::kExpand, {3, 1}, {}, {}, {2, 3, 4}, [](const Dims& o) { return Dims{o[1], 0}; });
+  expect_moved(PlainOp::kExpand, {3, 1}, {}, {}, {2, 3, 4}, [](const Dims& o) {
+    return Dims{o[1], 0};
+  });
   expect_moved(PlainOp::kExpand, {}, {}, {}, {2, 2}, [](const Dims&) { return Dims(); });
   expect_moved(PlainOp::kReshape, {3, 4}, {}, {}, {2, 6}, [](const Dims& o) {
     return Dims{(o[0] * 6 + o[1]) / 4, (o[0] * 6 + o[1]) % 4};
@@ -104,7 +110,9 @@ TEST(PlainMovement, ExpandReshapeGather) {
   const F x = random_f32({5, 2});
   const I indices({3}, {4, 0, 4});
   expect_f32({PlainOp::kGather, {x.view(), indices.view()}, {0}, {}, {}}, {3, 2}, 0,
-             [&](const Dims& o) { return x.at({indices.at({o[0]}), o[1]}); });
+             [&](const Dims& o) {
+               return x.at({indices.at({o[0]}), o[1]});
+             });
 }
 
 TEST(PlainMovement, ConcatUndoesSplit) {
@@ -131,7 +139,8 @@ TEST(PlainMovement, ConcatUndoesSplit) {
       });
       begin += part.dims[static_cast<size_t>(axis)];
     }
-    expect_f32({PlainOp::kConcat, views, {axis}, {}, {}}, dims, 0, [&](const Dims& o) { return whole.at(o); });
+    expect_f32({PlainOp::kConcat, views, {axis}, {}, {}}, dims, 0,
+               [&](const Dims& o) { return whole.at(o); });
   }
 }
 
@@ -151,7 +160,8 @@ TEST(PlainMovement, DepthAndSpace) {
 }
 
 // The interpolation rule of the ONNX specification, in double.
-double resized(const F& x, const Dims& y, const std::vector<float>& scales, std::vector<int64_t> mode, const Dims& o) {
+double resized(const F& x, const Dims& y, const std::vector<float>& scales,
+               std::vector<int64_t> mode, const Dims& o) {
   double sum = 0;
   Dims corners(x.dims.size(), 2);
   for_each_index(corners, [&](const Dims& corner) {
@@ -180,14 +190,17 @@ double resized(const F& x, const Dims& y, const std::vector<float>& scales, std:
 
 TEST(PlainResize, EveryRule) {
   // Scales whose coordinates are exact in float, so that ties fall alike.
-  for (const std::vector<float>& s : {std::vector<float>{1, 1, 2, 0.5f}, {1, 1, 0.25f, 4}, {1, 1, 1, 2}}) {
+  for (const std::vector<float>& s :
+       {std::vector<float>{1, 1, 2, 0.5f}, {1, 1, 0.25f, 4}, {1, 1, 1, 2}}) {
     const F x = random_f32({2, 3, 8, 12});
     Dims y;
-    for (size_t i = 0; i < 4; ++i) y.push_back(static_cast<int64_t>(static_cast<float>(x.dims[i]) * s[i]));
+    for (size_t i = 0; i < 4; ++i)
+      y.push_back(static_cast<int64_t>(static_cast<float>(x.dims[i]) * s[i]));
     for (int64_t mode = 0; mode < 2; ++mode) {
       for (int64_t coordinate = 0; coordinate < 4; ++coordinate) {
         for (int64_t nearest = 0; nearest < 4; ++nearest) {
-          if (mode == 0 && coordinate == 2) continue;  // inexact coordinates: rounding may differ from double
+          if (mode == 0 && coordinate == 2)
+            continue;  // inexact coordinates: rounding may differ from double
           const std::vector<int64_t> ints = {mode, coordinate, nearest};
           expect_f32({PlainOp::kResize, {x.view()}, ints, s, {}}, y, 2e-6,
                      [&](const Dims& o) { return resized(x, y, s, ints, o); });
@@ -196,8 +209,10 @@ TEST(PlainResize, EveryRule) {
     }
   }
   const F volume = random_f32({1, 1, 3, 4, 5});
-  expect_f32({PlainOp::kResize, {volume.view()}, {1, 0, 0}, {1, 1, 2, 2, 2}, {}}, {1, 1, 6, 8, 10}, 2e-6,
-             [&](const Dims& o) { return resized(volume, {1, 1, 6, 8, 10}, {1, 1, 2, 2, 2}, {1, 0, 0}, o); });
+  expect_f32({PlainOp::kResize, {volume.view()}, {1, 0, 0}, {1, 1, 2, 2, 2}, {}}, {1, 1, 6, 8, 10},
+             2e-6, [&](const Dims& o) {
+               return resized(volume, {1, 1, 6, 8, 10}, {1, 1, 2, 2, 2}, {1, 0, 0}, o);
+             });
 }
 
 }  // namespace

@@ -116,11 +116,13 @@ Status run_lrn(const PlainCall& call) {
   PLAIN_REQUIRE(x.rank >= 2 && same_dims(x, y), "input and output differ");
   const int64_t size = call.ints[0], channels = x.dims[1], inner = product(x, 2, x.rank);
   PLAIN_REQUIRE(size >= 1 && size <= kMaxElements, "size");
-  const float alpha = call.floats[0] / static_cast<float>(size), beta = call.floats[1], bias = call.floats[2];
+  const float alpha = call.floats[0] / static_cast<float>(size), beta = call.floats[1],
+              bias = call.floats[2];
   constexpr int64_t kChunk = 128;  // positions at a time
   for (int64_t nc = 0; nc < x.dims[0] * channels; ++nc) {
     const int64_t c = nc % channels;
-    const int64_t first = std::max<int64_t>(0, c - (size - 1) / 2), end = std::min(channels, c + size / 2 + 1);
+    const int64_t first = std::max<int64_t>(0, c - (size - 1) / 2),
+                  end = std::min(channels, c + size / 2 + 1);
     for (int64_t begin = 0; begin < inner; begin += kChunk) {
       const int64_t n = std::min(kChunk, inner - begin);
       float squares[kChunk] = {};

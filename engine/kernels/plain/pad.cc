@@ -43,7 +43,8 @@ void pad(const Pad& p, T value) {
   const int64_t n = p.y->dims[last], dim = p.x->dims[last], begin = p.begin[last];
   const T* x = static_cast<const T*>(p.x->data);
   T* y = static_cast<T*>(p.y->data);
-  const int64_t first = std::clamp<int64_t>(begin, 0, n);  // positions [first, end) are a plain copy
+  const int64_t first =
+      std::clamp<int64_t>(begin, 0, n);  // positions [first, end) are a plain copy
   const int64_t end = std::clamp<int64_t>(begin + dim, first, n);
   int64_t index[kMaxRank] = {};
   for (int64_t row = 0, rows = product(*p.y, 0, last); row < rows; ++row, y += n) {
@@ -55,7 +56,8 @@ void pad(const Pad& p, T value) {
     }
     for (int64_t i = 0; i < n; ++i) {
       if (i == first && end > first) {
-        std::memcpy(y + first, x + offset + first - begin, static_cast<size_t>(end - first) * sizeof(T));
+        std::memcpy(y + first, x + offset + first - begin,
+                    static_cast<size_t>(end - first) * sizeof(T));
         i = end;
         if (i == n) break;
       }
@@ -71,8 +73,9 @@ Status run_pad(const PlainCall& call) {
   CARREL_RETURN_IF_ERROR(check_arity(call, {1, 1, 1, 1 + 2 * kMaxRank, 0, 1, true}));
   const PlainTensor& x = call.inputs[0];
   const PlainTensor& y = call.outputs[0];
-  PLAIN_REQUIRE(same_types(call) && x.rank == y.rank && call.ints.size() == size_t{1} + size_t{2} * x.rank,
-                "types, ranks or number of pads differ");
+  PLAIN_REQUIRE(
+      same_types(call) && x.rank == y.rank && call.ints.size() == size_t{1} + size_t{2} * x.rank,
+      "types, ranks or number of pads differ");
   const int64_t mode = call.ints[0];
   PLAIN_REQUIRE(mode >= kConstant && mode <= kEdge, "mode");
   const int64_t* begin = call.ints.data() + 1;

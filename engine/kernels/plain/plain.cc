@@ -17,8 +17,10 @@ Status check_arity(const PlainCall& call, const Arity& arity) {
                   "a required input is missing");
   }
   if (arity.allow_i64) return ok_status();
-  for (const PlainTensor& t : call.inputs) PLAIN_REQUIRE(t.type == PlainType::kF32, "needs float32");
-  for (const PlainTensor& t : call.outputs) PLAIN_REQUIRE(t.type == PlainType::kF32, "needs float32");
+  for (const PlainTensor& t : call.inputs)
+    PLAIN_REQUIRE(t.type == PlainType::kF32, "needs float32");
+  for (const PlainTensor& t : call.outputs)
+    PLAIN_REQUIRE(t.type == PlainType::kF32, "needs float32");
   return ok_status();
 }
 
@@ -53,7 +55,8 @@ Status check_call(const PlainCall& call) {
   PLAIN_REQUIRE(call.ints.size() <= kMaxPlainInts && call.floats.size() <= kMaxPlainFloats,
                 "too many numbers");
   PLAIN_REQUIRE(valid_unary(call.activation), "no such activation");
-  for (const PlainTensor& t : call.inputs) PLAIN_REQUIRE(valid_tensor(t), "an input's dims are wrong");
+  for (const PlainTensor& t : call.inputs)
+    PLAIN_REQUIRE(valid_tensor(t), "an input's dims are wrong");
   for (const PlainTensor& t : call.outputs) {
     PLAIN_REQUIRE(valid_tensor(t), "an output's dims are wrong");
     PLAIN_REQUIRE(t.data != nullptr || count(t) == 0, "an output has no memory");
@@ -64,49 +67,80 @@ Status check_call(const PlainCall& call) {
 
 Status dispatch(const PlainCall& call) {
   switch (call.op) {
-    case PlainOp::kUnary: return run_unary(call);
-    case PlainOp::kConv: return run_conv(call);
-    case PlainOp::kConvTranspose: return run_conv_transpose(call);
-    case PlainOp::kGemm: return run_gemm(call);
-    case PlainOp::kMatMul: return run_matmul(call);
-    case PlainOp::kAffine: return run_affine(call);
-    case PlainOp::kBatchNorm: return run_batch_norm(call);
-    case PlainOp::kInstanceNorm: return run_instance_norm(call);
-    case PlainOp::kLayerNorm: return run_layer_norm(call);
-    case PlainOp::kLrn: return run_lrn(call);
-    case PlainOp::kPRelu: return run_prelu(call);
+    case PlainOp::kUnary:
+      return run_unary(call);
+    case PlainOp::kConv:
+      return run_conv(call);
+    case PlainOp::kConvTranspose:
+      return run_conv_transpose(call);
+    case PlainOp::kGemm:
+      return run_gemm(call);
+    case PlainOp::kMatMul:
+      return run_matmul(call);
+    case PlainOp::kAffine:
+      return run_affine(call);
+    case PlainOp::kBatchNorm:
+      return run_batch_norm(call);
+    case PlainOp::kInstanceNorm:
+      return run_instance_norm(call);
+    case PlainOp::kLayerNorm:
+      return run_layer_norm(call);
+    case PlainOp::kLrn:
+      return run_lrn(call);
+    case PlainOp::kPRelu:
+      return run_prelu(call);
     case PlainOp::kSoftmax:
-    case PlainOp::kLogSoftmax: return run_softmax(call);
+    case PlainOp::kLogSoftmax:
+      return run_softmax(call);
     case PlainOp::kMaxPool:
-    case PlainOp::kAveragePool: return run_pool(call);
+    case PlainOp::kAveragePool:
+      return run_pool(call);
     case PlainOp::kAdd:
     case PlainOp::kSub:
     case PlainOp::kMul:
     case PlainOp::kDiv:
     case PlainOp::kPow:
     case PlainOp::kMax:
-    case PlainOp::kMin: return run_binary(call);
+    case PlainOp::kMin:
+      return run_binary(call);
     case PlainOp::kReduceMean:
     case PlainOp::kReduceSum:
     case PlainOp::kReduceMax:
     case PlainOp::kReduceMin:
-    case PlainOp::kReduceProd: return run_reduce(call);
-    case PlainOp::kConcat: return run_concat(call);
-    case PlainOp::kSplit: return run_split(call);
-    case PlainOp::kSlice: return run_slice(call);
-    case PlainOp::kPad: return run_pad(call);
-    case PlainOp::kReshape: return run_reshape(call);
-    case PlainOp::kTranspose: return run_transpose(call);
-    case PlainOp::kExpand: return run_expand(call);
-    case PlainOp::kGather: return run_gather(call);
-    case PlainOp::kResize: return run_resize(call);
-    case PlainOp::kDepthToSpace: return run_depth_to_space(call);
-    case PlainOp::kSpaceToDepth: return run_space_to_depth(call);
-    case PlainOp::kCast: return run_cast(call);
-    case PlainOp::kRange: return run_range(call);
-    case PlainOp::kFill: return run_fill(call);
-    case PlainOp::kShape: return run_shape(call);
-    case PlainOp::kCount: break;
+    case PlainOp::kReduceProd:
+      return run_reduce(call);
+    case PlainOp::kConcat:
+      return run_concat(call);
+    case PlainOp::kSplit:
+      return run_split(call);
+    case PlainOp::kSlice:
+      return run_slice(call);
+    case PlainOp::kPad:
+      return run_pad(call);
+    case PlainOp::kReshape:
+      return run_reshape(call);
+    case PlainOp::kTranspose:
+      return run_transpose(call);
+    case PlainOp::kExpand:
+      return run_expand(call);
+    case PlainOp::kGather:
+      return run_gather(call);
+    case PlainOp::kResize:
+      return run_resize(call);
+    case PlainOp::kDepthToSpace:
+      return run_depth_to_space(call);
+    case PlainOp::kSpaceToDepth:
+      return run_space_to_depth(call);
+    case PlainOp::kCast:
+      return run_cast(call);
+    case PlainOp::kRange:
+      return run_range(call);
+    case PlainOp::kFill:
+      return run_fill(call);
+    case PlainOp::kShape:
+      return run_shape(call);
+    case PlainOp::kCount:
+      break;
   }
   return bad(call, "no such operator");
 }

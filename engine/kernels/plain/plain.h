@@ -1,9 +1,9 @@
 #pragma once
-// Every operator on dense row-major tensors of any rank, run whole: what the row kernels do not cover, and
-// constant folding. Straightforward loops, generic ISA; correctness first.
+// Every operator on dense row-major tensors of any rank, run whole: what the row kernels do not
+// cover, and constant folding. Straightforward loops, generic ISA; correctness first.
 //
-// No heap, no exceptions. Scratch is the caller's. Time and addresses independent of tensor *values* for float
-// data (Gather's indices are attributes). Thread-safe.
+// No heap, no exceptions. Scratch is the caller's. Time and addresses independent of tensor
+// *values* for float data (Gather's indices are attributes). Thread-safe.
 #include <cstdint>
 #include <span>
 
@@ -33,7 +33,8 @@ struct PlainCall {
 };
 
 uint64_t plain_scratch_bytes(const PlainCall& call);  // data pointers may be null
-// Checks ranks, shapes and attributes against each other first (hostile programs end here), then computes.
+// Checks ranks, shapes and attributes against each other first (hostile programs end here), then
+// computes.
 Status run_plain(const PlainCall& call);
 
 }  // namespace carrel

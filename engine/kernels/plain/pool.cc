@@ -18,7 +18,8 @@ Status check(const PlainCall& call, Pool* p) {
   const PlainTensor& y = call.outputs[0];
   p->average = call.op == PlainOp::kAveragePool;
   const int s = x.rank - 2;
-  PLAIN_REQUIRE(s >= 1 && s <= kSpatial && y.rank == x.rank && y.dims[1] == x.dims[1], "rank or channels");
+  PLAIN_REQUIRE(s >= 1 && s <= kSpatial && y.rank == x.rank && y.dims[1] == x.dims[1],
+                "rank or channels");
   PLAIN_REQUIRE(call.ints.size() == static_cast<size_t>(p->average ? 7 * s + 1 : 5 * s),
                 "wrong number of integers");
   const int64_t* ints = call.ints.data();
@@ -29,7 +30,8 @@ Status check(const PlainCall& call, Pool* p) {
   if (!p->average || ints[5 * s] == 0) return ok_status();
   for (int i = 0; i < s; ++i) {
     const int64_t begin = ints[5 * s + 1 + i], end = ints[6 * s + 1 + i];
-    PLAIN_REQUIRE(begin >= 0 && begin <= kMaxSpatial && end >= 0 && end <= kMaxSpatial, "counted pads");
+    PLAIN_REQUIRE(begin >= 0 && begin <= kMaxSpatial && end >= 0 && end <= kMaxSpatial,
+                  "counted pads");
     p->counted_begin[kSpatial - s + i] = begin;
     p->counted_end[kSpatial - s + i] = end;
   }
@@ -37,7 +39,8 @@ Status check(const PlainCall& call, Pool* p) {
 }
 
 // Taps [*first, *end) of output position o inside [low, high).
-void taps_inside(const Axis& a, int64_t o, int64_t low, int64_t high, int64_t* first, int64_t* end) {
+void taps_inside(const Axis& a, int64_t o, int64_t low, int64_t high, int64_t* first,
+                 int64_t* end) {
   const int64_t start = a.position(o, 0);
   *first = start >= low ? 0 : std::min(a.kernel, (low - start + a.dilation - 1) / a.dilation);
   *end = start >= high ? 0 : std::min(a.kernel, (high - 1 - start) / a.dilation + 1);

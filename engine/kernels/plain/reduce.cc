@@ -38,8 +38,10 @@ struct Min {
 
 template <typename Fn, typename T>
 constexpr T identity() {
-  if constexpr (std::is_same_v<T, float>) return Fn::kF32;
-  else return Fn::kI64;
+  if constexpr (std::is_same_v<T, float>)
+    return Fn::kF32;
+  else
+    return Fn::kI64;
 }
 
 // A whole row to one number: 16 partial results, so that the loop is vectorised.
@@ -80,14 +82,18 @@ void reduce(const Walk<2>& walk, const PlainCall& call) {
 
 template <typename Fn>
 void reduce_any(const Walk<2>& walk, const PlainCall& call) {
-  if (call.inputs[0].type == PlainType::kF32) reduce<Fn, float>(walk, call);
-  else reduce<Fn, int64_t>(walk, call);
+  if (call.inputs[0].type == PlainType::kF32)
+    reduce<Fn, float>(walk, call);
+  else
+    reduce<Fn, int64_t>(walk, call);
 }
 
 void divide(const PlainTensor& y, int64_t n) {
   for (int64_t i = 0, end = count(y); i < end; ++i) {
-    if (y.type == PlainType::kF32) f32(y)[i] /= static_cast<float>(n);
-    else i64(y)[i] = n == 0 ? 0 : i64(y)[i] / n;
+    if (y.type == PlainType::kF32)
+      f32(y)[i] /= static_cast<float>(n);
+    else
+      i64(y)[i] = n == 0 ? 0 : i64(y)[i] / n;
   }
 }
 
@@ -96,8 +102,9 @@ Status read_axes(const PlainCall& call, bool (&reduced)[kMaxRank]) {
   const PlainTensor& x = call.inputs[0];
   const PlainTensor& y = call.outputs[0];
   for (size_t i = 1; i < call.ints.size(); ++i) {
-    PLAIN_REQUIRE(call.ints[i] >= 0 && call.ints[i] < x.rank && (i == 1 || call.ints[i] > call.ints[i - 1]),
-                  "axes");
+    PLAIN_REQUIRE(
+        call.ints[i] >= 0 && call.ints[i] < x.rank && (i == 1 || call.ints[i] > call.ints[i - 1]),
+        "axes");
     reduced[call.ints[i]] = true;
   }
   int rank = 0;
@@ -130,10 +137,18 @@ Status run_reduce(const PlainCall& call) {
   for (int i = 0; i < x.rank; ++i) walk.push(x.dims[i], {in_stride[i], out_stride[i]});
   walk.coalesce();
   switch (call.op) {
-    case PlainOp::kReduceMax: reduce_any<Max>(walk, call); break;
-    case PlainOp::kReduceMin: reduce_any<Min>(walk, call); break;
-    case PlainOp::kReduceProd: reduce_any<Product>(walk, call); break;
-    default: reduce_any<Sum>(walk, call); break;
+    case PlainOp::kReduceMax:
+      reduce_any<Max>(walk, call);
+      break;
+    case PlainOp::kReduceMin:
+      reduce_any<Min>(walk, call);
+      break;
+    case PlainOp::kReduceProd:
+      reduce_any<Product>(walk, call);
+      break;
+    default:
+      reduce_any<Sum>(walk, call);
+      break;
   }
   if (call.op == PlainOp::kReduceMean) divide(call.outputs[0], reduced_count);
   return ok_status();

@@ -1,10 +1,16 @@
-// Resize: nearest neighbour or (multi-)linear interpolation, ONNX's coordinate rules, arithmetic in float.
+// Resize: nearest neighbour or (multi-)linear interpolation, ONNX's coordinate rules, arithmetic in
+// float.
 #include "engine/kernels/plain/internal.h"
 
 namespace carrel::plain {
 namespace {
 
-enum Coordinate : int64_t { kHalfPixel = 0, kAsymmetric = 1, kAlignCorners = 2, kPytorchHalfPixel = 3 };
+enum Coordinate : int64_t {
+  kHalfPixel = 0,
+  kAsymmetric = 1,
+  kAlignCorners = 2,
+  kPytorchHalfPixel = 3
+};
 enum Nearest : int64_t { kRoundPreferFloor = 0, kFloor = 1, kCeil = 2, kRoundPreferCeil = 3 };
 
 // Interpolation over more dims at once would need more than 8 corners per element.
@@ -27,11 +33,14 @@ float original(const Resize& r, int axis, int64_t o) {
   const int64_t in = r.x->dims[axis], out = r.y->dims[axis];
   const float position = static_cast<float>(o), scale = r.scales[axis];
   switch (r.coordinate) {
-    case kAsymmetric: return position / scale;
+    case kAsymmetric:
+      return position / scale;
     case kAlignCorners:
       return out == 1 ? 0.0f : position * static_cast<float>(in - 1) / static_cast<float>(out - 1);
-    case kPytorchHalfPixel: return out > 1 ? (position + 0.5f) / scale - 0.5f : 0.0f;
-    default: return (position + 0.5f) / scale - 0.5f;
+    case kPytorchHalfPixel:
+      return out > 1 ? (position + 0.5f) / scale - 0.5f : 0.0f;
+    default:
+      return (position + 0.5f) / scale - 0.5f;
   }
 }
 
@@ -41,19 +50,29 @@ Neighbours neighbours(const Resize& r, int axis, int64_t o) {
   float at = original(r, axis, o);
   if (r.mode == 0) {
     switch (r.nearest) {
-      case kFloor: at = __builtin_floorf(at); break;
-      case kCeil: at = __builtin_ceilf(at); break;
-      case kRoundPreferCeil: at = __builtin_floorf(at + 0.5f); break;
-      default: at = __builtin_ceilf(at - 0.5f); break;
+      case kFloor:
+        at = __builtin_floorf(at);
+        break;
+      case kCeil:
+        at = __builtin_ceilf(at);
+        break;
+      case kRoundPreferCeil:
+        at = __builtin_floorf(at + 0.5f);
+        break;
+      default:
+        at = __builtin_ceilf(at - 0.5f);
+        break;
     }
   }
   at = at > 0.0f ? std::min(at, highest) : 0.0f;
   // `highest` may have been rounded up.
   const int64_t low = std::min(static_cast<int64_t>(at), r.x->dims[axis] - 1);
-  return {low, std::min(low + 1, r.x->dims[axis] - 1), r.mode == 0 ? 0.0f : at - static_cast<float>(low)};
+  return {low, std::min(low + 1, r.x->dims[axis] - 1),
+          r.mode == 0 ? 0.0f : at - static_cast<float>(low)};
 }
 
-// The input rows that an output row blends: up to 2^(kMaxLinearAxes - 1) if its own axis is blended too.
+// The input rows that an output row blends: up to 2^(kMaxLinearAxes - 1) if its own axis is blended
+// too.
 struct Corners {
   int n = 0;
   int64_t offset[1 << kMaxLinearAxes] = {};
@@ -91,7 +110,8 @@ void resize_row(const Resize& r, const Corners& c, float* y) {
       const float* row = x + c.offset[k];
       const float low = row[at.low];
       // The weight test depends on geometry alone; without it a nearest infinity would become NaN.
-      sum += c.weight[k] * (at.weight == 0.0f ? low : low * (1.0f - at.weight) + row[at.high] * at.weight);
+      sum += c.weight[k] *
+             (at.weight == 0.0f ? low : low * (1.0f - at.weight) + row[at.high] * at.weight);
     }
     y[i] = sum;
   }
@@ -118,7 +138,8 @@ Status run_resize(const PlainCall& call) {
     blended_axes += blended[i];
   }
   if (blended_axes > kMaxLinearAxes) {
-    return Error(ErrorCode::kUnsupported, "Resize: linear over more than %d dimensions", kMaxLinearAxes);
+    return Error(ErrorCode::kUnsupported, "Resize: linear over more than %d dimensions",
+                 kMaxLinearAxes);
   }
   if (count(y) == 0) return ok_status();
   const int last = x.rank - 1;

@@ -29,7 +29,8 @@ struct TensorOf {
   T at(const Dims& index) const {
     int64_t offset = 0;
     const size_t skip = index.size() - dims.size();
-    for (size_t i = 0; i < dims.size(); ++i) offset = offset * dims[i] + (dims[i] == 1 ? 0 : index[skip + i]);
+    for (size_t i = 0; i < dims.size(); ++i)
+      offset = offset * dims[i] + (dims[i] == 1 ? 0 : index[skip + i]);
     return data[static_cast<size_t>(offset)];
   }
   PlainTensor view() const {
@@ -93,9 +94,9 @@ inline Status run(const Call& c, const std::vector<PlainTensor>& outputs) {
 // Runs and compares every element with reference(index); |error| <= tolerance (1 + |reference|).
 inline void expect_f32(const Call& c, const Dims& dims, double tolerance,
                        const std::function<double(const Dims&)>& reference) {
-  SCOPED_TRACE(::testing::Message() << plain_op_name(c.op) << ", seed 20240607, output "
-                                    << ::testing::PrintToString(dims) << ", ints "
-                                    << ::testing::PrintToString(c.ints));
+  SCOPED_TRACE(::testing::Message()
+               << plain_op_name(c.op) << ", seed 20240607, output "
+               << ::testing::PrintToString(dims) << ", ints " << ::testing::PrintToString(c.ints));
   F y(dims);
   for (float& v : y.data) v = 12345.0f;  // every element must be written
   const Status status = run(c, {y.view()});
@@ -105,14 +106,17 @@ inline void expect_f32(const Call& c, const Dims& dims, double tolerance,
     const double want = reference(index), got = y.data[i++];
     if (::testing::Test::HasFailure()) return;
     if (std::isfinite(want)) {
-      EXPECT_LE(std::abs(got - want), tolerance * (1 + std::abs(want))) << "at " << ::testing::PrintToString(index);
+      EXPECT_LE(std::abs(got - want), tolerance * (1 + std::abs(want)))
+          << "at " << ::testing::PrintToString(index);
     } else {
-      EXPECT_TRUE(got == want || (std::isnan(got) && std::isnan(want))) << "at " << ::testing::PrintToString(index);
+      EXPECT_TRUE(got == want || (std::isnan(got) && std::isnan(want)))
+          << "at " << ::testing::PrintToString(index);
     }
   });
 }
 
-inline void expect_i64(const Call& c, const Dims& dims, const std::function<int64_t(const Dims&)>& reference) {
+inline void expect_i64(const Call& c, const Dims& dims,
+                       const std::function<int64_t(const Dims&)>& reference) {
   SCOPED_TRACE(::testing::Message() << plain_op_name(c.op) << ", seed 20240607, output "
                                     << ::testing::PrintToString(dims));
   I y(dims);

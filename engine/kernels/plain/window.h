@@ -1,5 +1,6 @@
 #pragma once
-// Windows of Conv, ConvTranspose and the pools, always as three spatial dimensions (leading ones are trivial).
+// Windows of Conv, ConvTranspose and the pools, always as three spatial dimensions (leading ones
+// are trivial).
 #include "engine/kernels/plain/internal.h"
 
 namespace carrel::plain {
@@ -40,11 +41,12 @@ inline constexpr int64_t kMaxSpatial = int64_t{1} << 30;
 inline bool valid_axis(const Axis& a) {
   const auto within = [](int64_t v, int64_t low) { return v >= low && v <= kMaxSpatial; };
   return within(a.in, 0) && within(a.out, 0) && within(a.kernel, 1) && within(a.stride, 1) &&
-         within(a.dilation, 1) && within(a.pad_begin, -kMaxSpatial) && within(a.pad_end, -kMaxSpatial);
+         within(a.dilation, 1) && within(a.pad_begin, -kMaxSpatial) &&
+         within(a.pad_end, -kMaxSpatial);
 }
 
-// Reads X, Y and `lists` (each s long: strides, pads_begin, pads_end, dilations); kernel dims from `kernel`.
-// False unless ranks agree and every number is in range.
+// Reads X, Y and `lists` (each s long: strides, pads_begin, pads_end, dilations); kernel dims from
+// `kernel`. False unless ranks agree and every number is in range.
 inline bool read_windows(const PlainTensor& x, const PlainTensor& y, const int64_t* kernel,
                          const int64_t* lists, Windows* w) {
   const int s = x.rank - 2;

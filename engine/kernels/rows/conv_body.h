@@ -1,8 +1,8 @@
 #pragma once
 // The convolution's loops around the register tiles, common to all ISAs. Include after vec_<isa>.h.
 //
-// For an output row the taps that lie inside the input are listed once; then, per panel (or half of one, where
-// registers are few), the row is cut into tiles of nearly equal width, and a register tile runs over the list.
+// For output rows that are alike the taps that lie inside the input are listed once; then, per panel (or half of one,
+// where registers are few), each row is cut into tiles of nearly equal width, and a register tile runs over the list.
 // An output element's sum takes the taps in order whatever the cut, so its bits do not depend on the cut.
 // For a 1 x 1 output map the only parallelism is over taps: each tap is summed on its own, then added, which is
 // again a function of the tap order alone.
@@ -113,28 +113,30 @@ inline size_t conv_weight_rows(const ConvCall& call) {
   return before(call.tap_end) - before(call.tap_begin);
 }
 
-// `rows` output rows from y on take the same kernel rows, and neither ring wraps within them, so one list of taps and
-// two row pitches describe them all.
-inline bool rows_alike(const ConvCall& call, uint32_t y, uint32_t rows) {
+// How many output rows from y on take the same kernel rows without either ring wrapping: one list of taps and two row
+// pitches describe them all.
+inline uint32_t rows_alike(const ConvCall& call, uint32_t y) {
   const Window& window = call.window;
-  if (y + rows > call.rows.end || y % call.out.ring_rows + rows > call.out.ring_rows) return false;
+  const uint32_t left = call.rows.end - y, out_left = call.out.ring_rows - y % call.out.ring_rows;
+  uint32_t most = left < out_left ? left : out_left;
   const Positions inside = positions_in_height(window, y, call.in.shape.height);
-  for (uint32_t i = 1; i < rows; ++i) {
-    if (!(positions_in_height(window, y + i, call.in.shape.height) == inside)) return false;
+  if (inside.begin < inside.end) {
+    const uint32_t first = static_cast<uint32_t>(window.first_row(y)) + inside.begin * window.dilation_h;
+    const uint32_t span = (inside.end - inside.begin - 1) * window.dilation_h + 1;
+    const uint32_t in_left = call.in.ring_rows - first % call.in.ring_rows;
+    if (in_left < span) return 1;  // the list itself wraps
+    const uint32_t fitting = (in_left - span) / window.stride_h + 1;
+    most = most < fitting ? most : fitting;
   }
-  if (inside.begin == inside.end) return true;
-  const uint32_t first = static_cast<uint32_t>(window.first_row(y)) + inside.begin * window.dilation_h;
-  const uint32_t count =
-      (rows - 1) * window.stride_h + (inside.end - inside.begin - 1) * window.dilation_h + 1;
-  return first % call.in.ring_rows + count <= call.in.ring_rows;
+  uint32_t count = 1;
+  while (count < most && positions_in_height(window, y + count, call.in.shape.height) == inside) ++count;
+  return count;
 }
 
-// All tiles of one panel, or half of one, in `rows` output rows.
+// All tiles of one panel, or half of one, in one output row.
 template <class Tiles>
-void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t rows) {
+void conv_row(const ConvCall& call, ConvTile tile, uint32_t blocks) {
   const uint32_t width = call.out.shape.width, stride_w = call.window.stride_w;
-  if (width == 1 && call.out.shape.height == 1) return Tiles::single(blocks)(tile);
-  if (rows > 1) return Tiles::pick_rows(width, blocks, stride_w)(tile);
   const uint32_t most = Tiles::max_pixels(stride_w);
   const uint32_t count = (width + most - 1) / most;
   const uint32_t pixels = width / count, longer = width % count;
@@ -145,6 +147,26 @@ void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t r
     const uint32_t done = pixels + (i < longer);
     tile.in_offset += done * tile.in_stride;
     tile.out += size_t{done} * kLanes;
+  }
+}
+
+// The same in `rows` output rows.
+template <class Tiles>
+void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t rows) {
+  const MapShape& shape = call.out.shape;
+  if (shape.width == 1 && shape.height == 1) return Tiles::single(blocks)(tile);
+  const uint32_t at_once = Tiles::rows_at_once(shape.width, call.window.stride_w);
+  for (uint32_t done = 0; done < rows;) {
+    const bool together = at_once > 1 && rows - done >= at_once;
+    if (together) {
+      Tiles::pick_rows(shape.width, blocks, call.window.stride_w)(tile);
+    } else {
+      conv_row<Tiles>(call, tile, blocks);
+    }
+    const uint32_t step = together ? at_once : 1;
+    tile.in_offset += step * tile.in_row;
+    tile.out += step * tile.out_row;
+    done += step;
   }
 }
 
@@ -190,12 +212,11 @@ void conv_panels(const ConvCall& call, const ConvStep& step) {
 template <class Tiles>
 void conv_rows(const ConvCall& call) {
   const size_t weight_rows = conv_weight_rows(call);
-  const uint32_t at_once = Tiles::rows_at_once(call.out.shape.width, call.window.stride_w);
   TapLister lister(call);
   ConvTap taps[kMaxListedTaps];
   uint32_t rows = 1;
   for (uint32_t y = call.rows.begin; y < call.rows.end; y += rows) {
-    rows = at_once > 1 && rows_alike(call, y, at_once) ? at_once : 1;
+    rows = rows_alike(call, y);
     lister.start_row(y);
     bool first = true;
     do {
