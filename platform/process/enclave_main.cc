@@ -40,8 +40,14 @@ int enclave_main() {
   }
   State* state = new (enclave.state.bytes.data()) State;
   status = open_session(&enclave, state);
-  if (status.ok()) release_workers();
-  if (send_ready(enclave, status).ok() && status.ok()) serve(&state->engine, &enclave.host);
+  const Status sent = send_ready(enclave, status);
+  if (status.ok()) {
+    release_workers();
+    if (sent.ok()) serve(&state->engine, &enclave.host);
+    state->engine.close();
+    // The state may go only when no worker is in it, or about to enter.
+    await_workers(enclave.start.threads);
+  }
   state->~State();
   wipe(&state->secrets, sizeof(state->secrets));
   return kExitDone;

@@ -27,6 +27,7 @@ constexpr uid_t kNobody = 65534;
 
 uint32_t g_workers_up = 0;
 uint32_t g_released = 0;
+uint32_t g_parked = 0;
 void (*g_worker)(void*, uint32_t) = nullptr;
 void* g_worker_state = nullptr;
 
@@ -119,6 +120,8 @@ void* worker_entry(void* argument) {
   futex_wake_all(&g_workers_up);
   while (std::atomic_ref<uint32_t>(g_released).load() == 0) futex_wait(&g_released, 0);
   g_worker(g_worker_state, index);
+  std::atomic_ref<uint32_t>(g_parked).fetch_add(1);
+  futex_wake_all(&g_parked);
   // A thread that ended would ask the kernel for what the filter forbids: sleep until the process
   // exits.
   for (;;) futex_wait(&g_released, 1);
@@ -185,6 +188,12 @@ Status receive_secrets(SessionSecrets* secrets) {
 void release_workers() {
   std::atomic_ref<uint32_t>(g_released).store(1);
   futex_wake_all(&g_released);
+}
+
+void await_workers(uint32_t threads) {
+  for (uint32_t parked = 0; (parked = std::atomic_ref<uint32_t>(g_parked).load()) < threads - 1;) {
+    futex_wait(&g_parked, parked);
+  }
 }
 
 Status send_ready(const Enclave& enclave, const Status& status) {

@@ -44,6 +44,9 @@ Status receive_secrets(SessionSecrets* secrets);
 // Lets the workers into EnclaveProgram::worker.
 void release_workers();
 
+// Waits until all `threads` - 1 released workers have come back from EnclaveProgram::worker.
+void await_workers(uint32_t threads);
+
 // Tells the launcher how it went.
 Status send_ready(const Enclave& enclave, const Status& status);
 

@@ -20,6 +20,8 @@ namespace {
 
 // How soon a cancellation set by another thread is seen; a signal interrupts the wait at once.
 constexpr int kPollStepMs = 100;
+// How long an idle enclave may take to wipe its memory: 64 MiB take about 10 ms.
+constexpr int kGraceMs = 1000;
 // How long a closed channel may take to become a dead process.
 constexpr int kDeathMs = 2000;
 
@@ -61,8 +63,10 @@ Result<std::unique_ptr<EnclaveLink>> EnclaveLink::open(const LinkOptions& option
 }
 
 EnclaveLink::~EnclaveLink() {
-  control_.reset();  // an idle enclave sees the end, wipes and exits
-  process_.reset();  // a busy one is killed
+  control_.reset();
+  // An idle enclave sees the end of the channel, wipes itself and exits; a busy one is killed.
+  if (process_ && !busy_) (void)process_->describe_end(kGraceMs);
+  process_.reset();
   if (!shared_.empty()) munmap(shared_.data(), shared_.size());
 }
 
@@ -130,6 +134,7 @@ Status EnclaveLink::make_shared_area(uint64_t bytes, OwnedFd* fd) {
 Status EnclaveLink::receive_ready() {
   CARREL_RETURN_IF_ERROR(
       receive_packet(&ready_, sizeof(ready_), options_.start_timeout_ms, "at its start"));
+  busy_ = false;
   if (ready_.ok != 1) {
     dead_ = true;
     return claimed_error(ready_.error_code, ready_.detail, ready_.message, sizeof(ready_.message));
@@ -141,12 +146,14 @@ Status EnclaveLink::receive_ready() {
 Result<Reply> EnclaveLink::call(const Request& request) {
   if (dead_) return Error(ErrorCode::kPlatform, "the trusted process has ended");
   Reply reply;
+  busy_ = true;
   if (send(control_.get(), &request, sizeof(request), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(sizeof(request))) {
     return died("before a request");
   }
   CARREL_RETURN_IF_ERROR(
       receive_packet(&reply, sizeof(reply), options_.request_timeout_ms, "during a request"));
+  busy_ = false;
   if (reply.ok == 1) return reply;
   const Error error =
       claimed_error(reply.error_code, reply.detail, reply.message, sizeof(reply.message));

@@ -77,6 +77,7 @@ class EnclaveLink {
   ReadyMessage ready_;
   std::string notes_;
   bool dead_ = false;
+  bool busy_ = true;  // it may not look at the channel for a while; true until it is ready
 };
 
 }  // namespace carrel
