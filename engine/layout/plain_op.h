@@ -5,8 +5,7 @@
 // numbers. Below, s = spatial rank (X.rank - 2, 1 to 3), r = rank of input 0. Lists in `ints` stand
 // one after another in the order written and have exactly the stated lengths. A missing optional
 // input may be left out at the end or have data == nullptr. PlainCall::activation is kUnary's
-// function; every other operator with f32 outputs applies it to its results (UnaryFn::kNone:
-// nothing).
+// function; every other operator with f32 outputs applies it to its results (kNone: nothing).
 #include <cstdint>
 
 namespace carrel {
@@ -24,23 +23,23 @@ enum class PlainOp : uint16_t {
                        //   ints: group, strides[s], pads_begin[s], pads_end[s], dilations[s]
   kConvTranspose = 2,  // X (N, C, spatial), W (C, M/group, kernel) [, B (M)]
                        //   ints: as kConv, + output_padding[s]; pads may be negative
-  kGemm = 3,       // A, B [, C broadcastable to (M, N)]; ints: transA, transB; floats: alpha, beta
-  kMatMul = 4,     // NumPy matmul: 1-D operands, broadcast batch dimensions
-  kAffine = 5,     // X (N, C, ...), scale (C), shift (C): X * scale + shift
-  kBatchNorm = 6,  // X, scale, bias, mean, var (each C); floats: epsilon
-  kInstanceNorm = 7,  // X (N, C, ...), scale (C), bias (C); floats: epsilon
-  kLayerNorm =
-      8,  // X, scale [, bias] (broadcastable to X's dims from axis on); ints: axis; floats: epsilon
-  kLrn = 9,           // X (N, C, ...); ints: size; floats: alpha, beta, bias
-  kPRelu = 10,        // X, slope (broadcastable to X)
-  kSoftmax = 11,      // ints: axis
-  kLogSoftmax = 12,   // ints: axis
-  kMaxPool = 13,      // X (N, C, spatial); ints: kernel[s], strides[s], pads_begin[s], pads_end[s],
-                      // dilations[s].
-                      //   A tap outside X is skipped; a window with no tap inside gives -infinity.
-  kAveragePool = 14,  // ints: as kMaxPool, + count_include_pad, counted_begin[s], counted_end[s]:
-                      // divides by the taps
-                      //   inside X, or inside X extended by counted_*; a window with none gives 0
+  kGemm = 3,           // A, B [, C broadcastable to (M, N)]; ints: transA, transB; floats: alpha, beta
+  kMatMul = 4,         // NumPy matmul: 1-D operands, broadcast batch dimensions
+  kAffine = 5,         // X (N, C, ...), scale (C), shift (C): X * scale + shift
+  kBatchNorm = 6,      // X, scale, bias, mean, var (each C); floats: epsilon
+  kInstanceNorm = 7,   // X (N, C, ...), scale (C), bias (C); floats: epsilon
+  kLayerNorm = 8,      // X, scale [, bias] (broadcastable to X's dims from axis on)
+                       //   ints: axis; floats: epsilon
+  kLrn = 9,            // X (N, C, ...); ints: size; floats: alpha, beta, bias
+  kPRelu = 10,         // X, slope (broadcastable to X)
+  kSoftmax = 11,       // ints: axis
+  kLogSoftmax = 12,    // ints: axis
+  kMaxPool = 13,       // X (N, C, spatial)
+                       //   ints: kernel[s], strides[s], pads_begin[s], pads_end[s], dilations[s]
+                       //   A tap outside X is skipped; a window with none inside gives -infinity.
+  kAveragePool = 14,   // ints: as kMaxPool, + count_include_pad, counted_begin[s], counted_end[s]
+                       //   Divides by the taps inside X, or inside X extended by counted_*; a
+                       //   window with none gives 0.
   // Two inputs, NumPy broadcasting; +i64 (wrapping; division truncates, by zero gives 0). No ints.
   kAdd = 15,
   kSub = 16,
@@ -49,48 +48,44 @@ enum class PlainOp : uint16_t {
   kPow = 19,  // f32 base also with i64 exponent
   kMax = 20,
   kMin = 21,
-  // +i64. ints: keepdims, axes[any] (strictly increasing; none: a copy). GlobalAveragePool and
-  // GlobalMaxPool too.
+  // +i64. ints: keepdims, axes[any] (strictly increasing; none: a copy). Global pools too.
   kReduceMean = 22,
   kReduceSum = 23,
   kReduceMax = 24,
   kReduceMin = 25,
   kReduceProd = 26,
-  kConcat = 27,  // +i64. ints: axis
-  kSplit = 28,   // +i64. ints: axis; sizes are the outputs'
-  kSlice = 29,   // +i64. ints: starts[r], steps[r]; out[i] = X[start + i * step]
-  kPad =
-      30,  // +i64. ints: mode (0 constant, 1 reflect, 2 edge), begin[r], end[r] (may be negative);
-           //   floats: value (0 or 1 entry)
-  kReshape = 31,    // +i64. A copy under new dims
-  kTranspose = 32,  // +i64. ints: perm[r]
-  kExpand = 33,     // +i64. X broadcast to the output dims
-  kGather = 34,  // +i64. X; ints: axis, indices[any] (0 <= index < dim): Y dims are X's with axis
-                 // replaced by the
-                 //   indices' dims. Constant folding only: indices as input 1 (i64), ints: axis
-  kResize = 35,  // ints: mode (0 nearest, 1 linear), coordinate (0 half_pixel, 1 asymmetric, 2
-                 // align_corners,
-                 //   3 pytorch_half_pixel), nearest (0 round_prefer_floor, 1 floor, 2 ceil,
-                 //   3 round_prefer_ceil); floats: scales[r]
+  kConcat = 27,        // +i64. ints: axis
+  kSplit = 28,         // +i64. ints: axis; sizes are the outputs'
+  kSlice = 29,         // +i64. ints: starts[r], steps[r]; out[i] = X[start + i * step]
+  kPad = 30,           // +i64. ints: mode (0 constant, 1 reflect, 2 edge), begin[r], end[r] (pads
+                       //   may be negative); floats: value (0 or 1 entry)
+  kReshape = 31,       // +i64. A copy under new dims
+  kTranspose = 32,     // +i64. ints: perm[r]
+  kExpand = 33,        // +i64. X broadcast to the output dims
+  kGather = 34,        // +i64. X; ints: axis, indices[any] (0 <= index < dim): Y dims are X's with
+                       //   axis replaced by the indices' dims. Constant folding only: indices as
+                       //   input 1 (i64), ints: axis
+  kResize = 35,        // ints: mode (0 nearest, 1 linear), coordinate (0 half_pixel, 1 asymmetric,
+                       //   2 align_corners, 3 pytorch_half_pixel), nearest (0 round_prefer_floor,
+                       //   1 floor, 2 ceil, 3 round_prefer_ceil); floats: scales[r]
   kDepthToSpace = 36,  // X (N, C, H, W); ints: blocksize, mode (0 DCR, 1 CRD)
   kSpaceToDepth = 37,  // X (N, C, H, W); ints: blocksize
-  kCast = 38,   // between f32 and i64 by the tensors' types (truncating, saturating; NaN gives 0);
-                //   ints: to_bool (1: x != 0)
-  kRange = 39,  // +i64. start, limit, delta (scalars) -> 1-D
-  kFill = 40,   // +i64, no input; ints: value (i64); floats: value (f32)
-  kShape = 41,  // X of any type -> its dims, 1-D i64
+  kCast = 38,          // between f32 and i64 by the tensors' types (truncating, saturating; NaN
+                       //   gives 0); ints: to_bool (1: x != 0)
+  kRange = 39,         // +i64. start, limit, delta (scalars) -> 1-D
+  kFill = 40,          // +i64, no input; ints: value (i64); floats: value (f32)
+  kShape = 41,         // X of any type -> its dims, 1-D i64
   kCount = 42,
 };
 
 inline const char* plain_op_name(PlainOp op) {
   constexpr const char* kNames[] = {
-      "Unary",        "Conv",         "ConvTranspose", "Gemm",   "MatMul",     "Affine",
-      "BatchNorm",    "InstanceNorm", "LayerNorm",     "Lrn",    "PRelu",      "Softmax",
-      "LogSoftmax",   "MaxPool",      "AveragePool",   "Add",    "Sub",        "Mul",
-      "Div",          "Pow",          "Max",           "Min",    "ReduceMean", "ReduceSum",
-      "ReduceMax",    "ReduceMin",    "ReduceProd",    "Concat", "Split",      "Slice",
-      "Pad",          "Reshape",      "Transpose",     "Expand", "Gather",     "Resize",
-      "DepthToSpace", "SpaceToDepth", "Cast",          "Range",  "Fill",       "Shape",
+      "Unary", "Conv", "ConvTranspose", "Gemm", "MatMul", "Affine", "BatchNorm", "InstanceNorm",
+      "LayerNorm", "Lrn", "PRelu", "Softmax", "LogSoftmax", "MaxPool", "AveragePool", "Add",
+      "Sub", "Mul", "Div", "Pow", "Max", "Min", "ReduceMean", "ReduceSum", "ReduceMax",
+      "ReduceMin", "ReduceProd", "Concat", "Split", "Slice", "Pad", "Reshape", "Transpose",
+      "Expand", "Gather", "Resize", "DepthToSpace", "SpaceToDepth", "Cast", "Range", "Fill",
+      "Shape",
   };
   return op < PlainOp::kCount ? kNames[static_cast<uint16_t>(op)] : "?";
 }
