@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""No memory of a program is both writable and executable, and no code is changed while loading.
+
+usage: check_elf.py [--readelf READELF] FILE...
+
+Findings, one line each, exit status 1: a segment with W and E; a stack that is executable or not
+declared; relocations in code (TEXTREL).
+Python 3 (Debian: python3), no other packages; readelf from binutils.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+
+# "  LOAD  0x000000 0x... 0x... 0x... 0x... R E 0x1000": the flags are fixed columns before the alignment.
+SEGMENT = re.compile(r"^\s+([A-Z_]+)\s+(?:0x[0-9a-f]+\s+){5}([R ])([W ])([E ])\s+0x[0-9a-f]+\s*$")
+
+
+def segments(listing):
+    for line in listing.splitlines():
+        match = SEGMENT.match(line)
+        if match:
+            yield match.group(1), "".join(match.groups()[1:]).replace(" ", "")
+
+
+def check_listing(name, program_headers, dynamic):
+    found = list(segments(program_headers))
+    if not any(kind == "LOAD" for kind, _ in found):
+        return ["%s: no program segments" % name]
+    findings = ["%s: segment %s is writable and executable" % (name, kind)
+                for kind, flags in found if kind != "GNU_STACK" and "W" in flags and "E" in flags]
+    stacks = [flags for kind, flags in found if kind == "GNU_STACK"]
+    if not stacks:
+        findings.append("%s: no GNU_STACK segment, so the stack is executable" % name)
+    elif "E" in stacks[0]:
+        findings.append("%s: the stack is executable" % name)
+    if "TEXTREL" in dynamic:
+        findings.append("%s: relocations in code (TEXTREL)" % name)
+    return findings
+
+
+def check(readelf, path):
+    def run(option):
+        return subprocess.run([readelf, option, path], check=True, capture_output=True,
+                              text=True).stdout
+    return check_listing(path, run("-lW"), run("-dW"))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--readelf", default="readelf")
+    parser.add_argument("files", nargs="+")
+    arguments = parser.parse_args()
+    findings = [line for path in arguments.files for line in check(arguments.readelf, path)]
+    for line in findings:
+        print(line)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
