@@ -88,7 +88,7 @@ def compile_to(folder, text, *options):
     source, output = os.path.join(folder, "x.cc"), os.path.join(folder, "x.o")
     with open(source, "w", encoding="utf-8") as file:
         file.write(text)
-    subprocess.run([COMPILER, "-O1", source, "-o", output] + list(options), check=True)
+    subprocess.run([COMPILER, "-std=c++20", "-O1", source, "-o", output] + list(options), check=True)
     return output
 
 
