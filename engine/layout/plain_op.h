@@ -23,7 +23,8 @@ enum class PlainOp : uint16_t {
                        //   ints: group, strides[s], pads_begin[s], pads_end[s], dilations[s]
   kConvTranspose = 2,  // X (N, C, spatial), W (C, M/group, kernel) [, B (M)]
                        //   ints: as kConv, + output_padding[s]; pads may be negative
-  kGemm = 3,           // A, B [, C broadcastable to (M, N)]; ints: transA, transB; floats: alpha, beta
+  kGemm = 3,           // A, B [, C broadcastable to (M, N)]
+                       //   ints: transA, transB; floats: alpha, beta
   kMatMul = 4,         // NumPy matmul: 1-D operands, broadcast batch dimensions
   kAffine = 5,         // X (N, C, ...), scale (C), shift (C): X * scale + shift
   kBatchNorm = 6,      // X, scale, bias, mean, var (each C); floats: epsilon
