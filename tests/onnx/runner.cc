@@ -109,7 +109,7 @@ std::string compare(const Tensor& got, const Tensor& want) {
   for (size_t i = 0, n = static_cast<size_t>(want.count()); i < n; ++i) {
     const double a = element(got, i), b = element(want, i);
     if (a == b || (std::isnan(a) && std::isnan(b))) continue;
-    if (std::abs(a - b) <= 1e-5 + 1e-3 * std::abs(b)) continue;
+    if (std::isfinite(b) && std::abs(a - b) <= 1e-5 + 1e-3 * std::abs(b)) continue;
     return "element " + std::to_string(i) + " is " + std::to_string(a) + ", not " +
            std::to_string(b);
   }
