@@ -1,5 +1,6 @@
-// Times the rows kernels on layers of VGG-16, ResNet-50 and MobileNetV2, tile by tile as the engine calls them, and
-// prints GF/s and the share of this core's peak. Every case first checks a sample of its output against double.
+// Times the rows kernels on layers of VGG-16, ResNet-50 and MobileNetV2, tile by tile as the engine
+// calls them, and prints GF/s and the share of this core's peak. Every case first checks a sample
+// of its output against double.
 //
 //   bench_rows [--isa=generic|avx2|avx512] [Google Benchmark's options]
 #include <benchmark/benchmark.h>
@@ -69,7 +70,8 @@ const Layer kDepthwiseLayers[] = {
 
 double g_peak_gflops = 0;
 
-// Best of a few runs of independent multiply-adds in registers, in the widest registers that `level` uses.
+// Best of a few runs of independent multiply-adds in registers, in the widest registers that
+// `level` uses.
 double measure_peak(IsaLevel level) {
 #if defined(__x86_64__)
   constexpr int kRuns = 10;
@@ -83,11 +85,13 @@ double measure_peak(IsaLevel level) {
 #define CARREL_Z(n) "vfmadd231ps %%zmm0, %%zmm1, %%zmm" #n "\n"
 #define CARREL_Y(n) "vfmadd231ps %%ymm0, %%ymm1, %%ymm" #n "\n"
       if (level == IsaLevel::kAvx512) {
-        asm volatile(CARREL_TEN(CARREL_Z)::: "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-                     "xmm11", "xmm12", "xmm13");
+        asm volatile(CARREL_TEN(CARREL_Z)::
+                         : "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+                           "xmm12", "xmm13");
       } else {
-        asm volatile(CARREL_TEN(CARREL_Y)::: "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-                     "xmm11", "xmm12", "xmm13");
+        asm volatile(CARREL_TEN(CARREL_Y)::
+                         : "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+                           "xmm12", "xmm13");
       }
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
@@ -121,13 +125,15 @@ class Bench {
       : layer_(layer), depthwise_(depthwise), kernels_(kernels) {
     const uint16_t k = layer.kernel, s = layer.stride, p = layer.pad;
     window_ = {k, k, s, s, 1, 1, p, p, p, p};
-    const uint32_t out_h = (layer.height + 2u * p - k) / s + 1, out_w = (layer.width + 2u * p - k) / s + 1;
+    const uint32_t out_h = (layer.height + 2u * p - k) / s + 1,
+                   out_w = (layer.width + 2u * p - k) / s + 1;
     weights_ = random(size_t{layer.out_channels} * inputs() * k * k);
     bias_ = random(layer.out_channels);
-    grid_ = *make_tile_grid({depthwise ? WeightsKind::kDepthwise : WeightsKind::kConv, StoredType::kF32,
-                             layer.in_channels, layer.out_channels, k, k, 0});
+    grid_ = *make_tile_grid({depthwise ? WeightsKind::kDepthwise : WeightsKind::kConv,
+                             StoredType::kF32, layer.in_channels, layer.out_channels, k, k, 0});
     stream_ = allocate(grid_.expanded_bytes / sizeof(float));
-    pack_weights(grid_, weights_, bias_, {reinterpret_cast<std::byte*>(stream_.get()), grid_.stored_bytes});
+    pack_weights(grid_, weights_, bias_,
+                 {reinterpret_cast<std::byte*>(stream_.get()), grid_.stored_bytes});
     make_map({layer.in_channels, layer.height, layer.width, p, p + 0u}, &in_memory_, &in_);
     make_map({layer.out_channels, out_h, out_w, 0, 0}, &out_memory_, &out_);
     fill_input();
@@ -136,8 +142,9 @@ class Bench {
     slab_ = std::min(out_h, static_cast<uint32_t>(std::max<size_t>(4, 512 * 1024 / row)));
   }
 
-  // From here on memory is used as when layers are streamed: the maps are rings of one slab (their rows repeat), and
-  // every tile of weights lies in the same buffer (the first tile, the largest, stands for all).
+  // From here on memory is used as when layers are streamed: the maps are rings of one slab (their
+  // rows repeat), and every tile of weights lies in the same buffer (the first tile, the largest,
+  // stands for all).
   void stream() {
     one_buffer_ = true;
     in_.ring_rows = std::min(layer_.height, slab_ * layer_.stride + layer_.kernel);
@@ -153,11 +160,12 @@ class Bench {
         const size_t offset = one_buffer_ ? 0 : tile_expanded_offset(grid_, t) / sizeof(float);
         const float* weights = stream_.get() + offset;
         if (depthwise_) {
-          kernels_.depthwise({in_, out_, info.panel_begin, info.panel_count, weights, window_, relu(), rows});
+          kernels_.depthwise(
+              {in_, out_, info.panel_begin, info.panel_count, weights, window_, relu(), rows});
         } else {
           kernels_.conv({in_, out_, 0, 0, layer_.in_channels, layer_.out_channels, info.panel_begin,
-                         info.panel_count, info.tap_begin, info.tap_end, grid_.taps, weights, window_, relu(),
-                         rows});
+                         info.panel_count, info.tap_begin, info.tap_end, grid_.taps, weights,
+                         window_, relu(), rows});
         }
       }
     }
@@ -168,10 +176,12 @@ class Bench {
     std::mt19937 engine(3);
     const auto below = [&](uint32_t n) { return static_cast<uint32_t>(engine() % n); };
     for (int i = 0; i < 200; ++i) {
-      const uint32_t c = below(layer_.out_channels), y = below(out_.shape.height), x = below(out_.shape.width);
+      const uint32_t c = below(layer_.out_channels), y = below(out_.shape.height),
+                     x = below(out_.shape.width);
       double magnitude = 0;
       const double expected = std::max(0.0, sum_at(c, y, x, &magnitude));
-      const double actual = static_cast<double>(out_.pixel(y, static_cast<int32_t>(x), c / 16)[c % 16]);
+      const double actual =
+          static_cast<double>(out_.pixel(y, static_cast<int32_t>(x), c / 16)[c % 16]);
       const double terms = static_cast<double>(inputs()) * layer_.kernel * layer_.kernel + 1;
       if (!(std::fabs(actual - expected) <= terms * 1.2e-7 * magnitude)) return false;
     }
@@ -179,8 +189,8 @@ class Bench {
   }
 
   double flops() const {
-    return 2.0 * layer_.out_channels * inputs() * layer_.kernel * layer_.kernel * out_.shape.height *
-           out_.shape.width;
+    return 2.0 * layer_.out_channels * inputs() * layer_.kernel * layer_.kernel *
+           out_.shape.height * out_.shape.width;
   }
 
  private:
@@ -190,7 +200,8 @@ class Bench {
   static std::vector<float> random(size_t count) {
     std::mt19937 engine(1);
     std::vector<float> v(count);
-    for (float& x : v) x = static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(engine()))) * 4.6566e-10f;
+    for (float& x : v)
+      x = static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(engine()))) * 4.6566e-10f;
     return v;
   }
   static void make_map(MapShape shape, Buffer* memory, RowRing* ring) {
@@ -200,8 +211,8 @@ class Bench {
   void fill_input() {
     input_ = random(size_t{layer_.in_channels} * layer_.height * layer_.width);
     for (uint32_t y = 0; y < layer_.height; ++y) {
-      kernels_.dense_to_row({in_, input_.data() + size_t{y} * layer_.width,
-                             size_t{layer_.height} * layer_.width, y});
+      kernels_.dense_to_row(
+          {in_, input_.data() + size_t{y} * layer_.width, size_t{layer_.height} * layer_.width, y});
     }
   }
   double sum_at(uint32_t c, uint32_t y, uint32_t x, double* magnitude) const {
@@ -214,7 +225,8 @@ class Bench {
         const int64_t ix = int64_t{x} * layer_.stride - layer_.pad + t % k;
         if (iy < 0 || ix < 0 || iy >= layer_.height || ix >= layer_.width) continue;
         const size_t channel = depthwise_ ? c : i;
-        const size_t at = (channel * layer_.height + static_cast<size_t>(iy)) * layer_.width + static_cast<size_t>(ix);
+        const size_t at = (channel * layer_.height + static_cast<size_t>(iy)) * layer_.width +
+                          static_cast<size_t>(ix);
         const double term = static_cast<double>(input_[at]) *
                             static_cast<double>(weights_[(size_t{c} * inputs() + i) * k * k + t]);
         sum += term;
@@ -236,7 +248,8 @@ class Bench {
   bool one_buffer_ = false;
 };
 
-void time_layer(benchmark::State& state, const Layer& layer, bool depthwise, const RowKernels& kernels) {
+void time_layer(benchmark::State& state, const Layer& layer, bool depthwise,
+                const RowKernels& kernels) {
   Bench bench(layer, depthwise, kernels);
   bench.run();
   if (!bench.correct()) return state.SkipWithError("wrong result");
@@ -276,16 +289,19 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   const RowKernels& kernels = row_kernels(mask);
   if (kernels.level != IsaLevel::kGeneric) g_peak_gflops = measure_peak(kernels.level);
-  std::printf("rows kernels: %s, measured peak %.1f GF/s\n", isa_name(kernels.level), g_peak_gflops);
+  std::printf("rows kernels: %s, measured peak %.1f GF/s\n", isa_name(kernels.level),
+              g_peak_gflops);
   for (const Layer& layer : kConvLayers) {
-    benchmark::RegisterBenchmark((std::string("conv/") + layer.name).c_str(), [&](benchmark::State& state) {
-      time_layer(state, layer, false, kernels);
-    })->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(
+        (std::string("conv/") + layer.name).c_str(),
+        [&](benchmark::State& state) { time_layer(state, layer, false, kernels); })
+        ->Unit(benchmark::kMicrosecond);
   }
   for (const Layer& layer : kDepthwiseLayers) {
-    benchmark::RegisterBenchmark((std::string("depthwise/") + layer.name).c_str(), [&](benchmark::State& state) {
-      time_layer(state, layer, true, kernels);
-    })->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(
+        (std::string("depthwise/") + layer.name).c_str(),
+        [&](benchmark::State& state) { time_layer(state, layer, true, kernels); })
+        ->Unit(benchmark::kMicrosecond);
   }
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -56,10 +56,11 @@ uint64_t offset(const TileGrid& grid, uint32_t tile, uint32_t bytes, uint32_t mu
     const uint64_t last = plain_tile_bytes(grid, tile - 1, bytes, multiple);
     return uint64_t{tile - 1} * kMaxTileElements * bytes + last;
   }
-  const uint32_t first_panel = grid.chunks_per_panel > 1 ? tile / grid.chunks_per_panel
-                                                         : tile * grid.panels_per_tile;
+  const uint32_t first_panel =
+      grid.chunks_per_panel > 1 ? tile / grid.chunks_per_panel : tile * grid.panels_per_tile;
   const uint32_t panel = first_panel < grid.panels ? first_panel : grid.panels;
-  // Only the last panel can be narrower, so all panels before `panel` but perhaps that one are equal.
+  // Only the last panel can be narrower, so all panels before `panel` but perhaps that one are
+  // equal.
   uint64_t before = uint64_t{panel} * bytes_before(shape, panel_width(shape, 0), grid.taps, bytes);
   if (panel == grid.panels && panel > 1) {
     before -= bytes_before(shape, panel_width(shape, 0), grid.taps, bytes);
@@ -67,8 +68,8 @@ uint64_t offset(const TileGrid& grid, uint32_t tile, uint32_t bytes, uint32_t mu
   }
   if (grid.chunks_per_panel == 1 || panel == grid.panels) return before;
   const uint32_t chunk = tile % grid.chunks_per_panel;
-  return before + bytes_before(shape, panel_width(shape, panel), uint64_t{chunk} * grid.taps_per_tile,
-                               bytes);
+  return before + bytes_before(shape, panel_width(shape, panel),
+                               uint64_t{chunk} * grid.taps_per_tile, bytes);
 }
 
 constexpr uint32_t kStoredMultiple = 16;
@@ -90,8 +91,8 @@ Status check_shape(const WeightsShape& shape) {
   uint64_t count = shape.element_count;
   if (shape.kind != WeightsKind::kPlain) {
     count = shape.kind == WeightsKind::kConv ? shape.in_channels : 1;
-    if (!checked_mul(count, shape.kernel_h, &count) || !checked_mul(count, shape.kernel_w, &count) ||
-        !checked_add(count, 1, &count) ||
+    if (!checked_mul(count, shape.kernel_h, &count) ||
+        !checked_mul(count, shape.kernel_w, &count) || !checked_add(count, 1, &count) ||
         !checked_mul(count, round_up(shape.out_channels, kPanelWidth), &count)) {
       return too_large();
     }
@@ -153,8 +154,9 @@ Result<TileGrid> make_tile_grid(const WeightsShape& shape) {
     grid.taps = static_cast<uint32_t>(taps);
     grid.panels = static_cast<uint32_t>(ceil_div(shape.out_channels, panel_channels));
     if (!fit_panels(&grid)) {
-      return Error(ErrorCode::kInvalidInput, "a %u x %u kernel does not fit into a tile of %u bytes",
-                   shape.kernel_h, shape.kernel_w, kMaxTileBytes);
+      return Error(ErrorCode::kInvalidInput,
+                   "a %u x %u kernel does not fit into a tile of %u bytes", shape.kernel_h,
+                   shape.kernel_w, kMaxTileBytes);
     }
     tiles = grid.chunks_per_panel > 1 ? uint64_t{grid.panels} * grid.chunks_per_panel
                                       : ceil_div(grid.panels, grid.panels_per_tile);
@@ -189,8 +191,8 @@ TileInfo tile_info(const TileGrid& grid, uint32_t tile) {
     const uint32_t left = grid.panels - info.panel_begin;
     info.panel_count = left < grid.panels_per_tile ? left : grid.panels_per_tile;
   }
-  info.stored_bytes = static_cast<uint32_t>(tile_stored_offset(grid, tile + 1) -
-                                            tile_stored_offset(grid, tile));
+  info.stored_bytes =
+      static_cast<uint32_t>(tile_stored_offset(grid, tile + 1) - tile_stored_offset(grid, tile));
   info.expanded_bytes = static_cast<uint32_t>(tile_expanded_offset(grid, tile + 1) -
                                               tile_expanded_offset(grid, tile));
   return info;

@@ -2,33 +2,37 @@
 // The canonical layout of weights in a sealed model, and how it is cut into tiles (AEAD units).
 // Independent of ISA, budget and thread count. Everything here is public geometry.
 //
-// Convolution (dense, one group): output channels in *panels* of 32 (the last one 16 wide if at most 16
-// channels remain; channels past Cout are zero). A panel is a head row, the bias, and then one row of
-// `width` weights per reduction index k, in the order of *taps*: for input block ib, for kh, for kw: one tap
-// of min(16, Cin - 16 ib) rows, one per input channel.
-//   panel = [bias: width f32][tap 0 rows][tap 1 rows]...        (rows in the stored type, fp32 or fp16)
-// The bias row is always fp32. Small panels: several whole panels per tile. Large ones: a panel is cut at taps
-// into chunks of nearly equal length, each at most kMaxTileBytes when expanded to fp32 (so tiles do not depend on
-// the stored type); only chunk 0 has the bias row. A tile never holds parts of two panels.
+// Convolution (dense, one group): output channels in *panels* of 32 (the last one 16 wide if at
+// most 16 channels remain; channels past Cout are zero). A panel is a head row, the bias, and then
+// one row of `width` weights per reduction index k, in the order of *taps*: for input block ib, for
+// kh, for kw: one tap of min(16, Cin - 16 ib) rows, one per input channel.
+//   panel = [bias: width f32][tap 0 rows][tap 1 rows]...        (rows in the stored type, fp32 or
+//   fp16)
+// The bias row is always fp32. Small panels: several whole panels per tile. Large ones: a panel is
+// cut at taps into chunks of nearly equal length, each at most kMaxTileBytes when expanded to fp32
+// (so tiles do not depend on the stored type); only chunk 0 has the bias row. A tile never holds
+// parts of two panels.
 //
-// Depthwise: per channel block: [bias: 16 f32][kh*kw rows of 16], as many whole blocks per tile as fit.
-// Vectors (affine, prelu): per channel block `rows` rows of 16 f32, stored as fp32 always; affine: scale, shift.
-// Plain: raw row-major fp32 (or fp16) elements, cut every kMaxTileBytes of fp32.
+// Depthwise: per channel block: [bias: 16 f32][kh*kw rows of 16], as many whole blocks per tile as
+// fit. Vectors (affine, prelu): per channel block `rows` rows of 16 f32, stored as fp32 always;
+// affine: scale, shift. Plain: raw row-major fp32 (or fp16) elements, cut every kMaxTileBytes of
+// fp32.
 #include <cstdint>
 
 #include "base/result.h"
 
 namespace carrel {
 
-// A tile stays in L1/L2 between its decryption and its use; larger gains under 10 %, smaller loses to setup.
+// A tile stays in L1/L2 between its decryption and its use; larger gains under 10 %, smaller loses
+// to setup.
 inline constexpr uint32_t kMaxTileBytes = 32 * 1024;
 inline constexpr uint32_t kPanelWidth = 32;
 
 enum class StoredType : uint8_t { kF32 = 0, kF16 = 1 };
 enum class WeightsKind : uint8_t { kNone = 0, kConv = 1, kDepthwise = 2, kVectors = 3, kPlain = 4 };
 
-// What fixes a weight stream's geometry. A fully-connected layer over a C x H x W map is a convolution with
-// kernel H x W.
+// What fixes a weight stream's geometry. A fully-connected layer over a C x H x W map is a
+// convolution with kernel H x W.
 struct WeightsShape {
   WeightsKind kind = WeightsKind::kNone;
   StoredType stored = StoredType::kF32;
@@ -44,9 +48,10 @@ struct WeightsShape {
 struct TileInfo {
   uint32_t panel_begin = 0;  // kConv: panels; kDepthwise, kVectors: channel blocks; kPlain: 0
   uint32_t panel_count = 0;
-  uint32_t tap_begin = 0;  // kConv: taps [tap_begin, tap_end) of every panel in the tile; tap_begin == 0: bias present
+  uint32_t tap_begin = 0;  // kConv: taps [tap_begin, tap_end) of every panel in the tile; tap_begin
+                           // == 0: bias present
   uint32_t tap_end = 0;
-  uint64_t element_begin = 0;  // kPlain: first element
+  uint64_t element_begin = 0;   // kPlain: first element
   uint32_t stored_bytes = 0;    // plaintext bytes in the file (multiple of 16)
   uint32_t expanded_bytes = 0;  // bytes as fp32, the form kernels read (multiple of 64)
 };
@@ -65,12 +70,13 @@ struct TileGrid {
   uint32_t max_expanded_bytes = 0;  // largest tile
 };
 
-// kNone has no tiles. Errors: kInvalidInput if the shape is unknown or too large, a dimension is 0, or one
-// depthwise or vector block exceeds a tile.
+// kNone has no tiles. Errors: kInvalidInput if the shape is unknown or too large, a dimension is 0,
+// or one depthwise or vector block exceeds a tile.
 Result<TileGrid> make_tile_grid(const WeightsShape& shape);
 // Requires tile < grid.tile_count.
 TileInfo tile_info(const TileGrid& grid, uint32_t tile);
-// Sums over tiles [0, tile), in O(1): offset of a tile in the stream, stored (without tags) and expanded.
+// Sums over tiles [0, tile), in O(1): offset of a tile in the stream, stored (without tags) and
+// expanded.
 uint64_t tile_stored_offset(const TileGrid& grid, uint32_t tile);
 uint64_t tile_expanded_offset(const TileGrid& grid, uint32_t tile);
 uint32_t panel_width(const WeightsShape& shape, uint32_t panel);  // 32 or 16

@@ -11,8 +11,13 @@ namespace {
 
 WeightsShape conv(uint32_t in, uint32_t out, uint32_t kh, uint32_t kw,
                   StoredType stored = StoredType::kF32) {
-  return {.kind = WeightsKind::kConv, .stored = stored, .in_channels = in, .out_channels = out,
-          .kernel_h = kh, .kernel_w = kw, .element_count = 0};
+  return {.kind = WeightsKind::kConv,
+          .stored = stored,
+          .in_channels = in,
+          .out_channels = out,
+          .kernel_h = kh,
+          .kernel_w = kw,
+          .element_count = 0};
 }
 
 uint32_t tap_rows(const WeightsShape& shape, uint32_t tap) {
@@ -33,7 +38,8 @@ uint64_t tile_bytes(const WeightsShape& shape, const TileInfo& info, uint32_t el
   return bytes;
 }
 
-// Tiles follow one another without gap or overlap, offsets are the sums of sizes, sizes are bounded.
+// Tiles follow one another without gap or overlap, offsets are the sums of sizes, sizes are
+// bounded.
 void check_grid(const WeightsShape& shape) {
   Result<TileGrid> made = make_tile_grid(shape);
   ASSERT_TRUE(made.ok()) << made.error().message();
@@ -64,7 +70,8 @@ void check_grid(const WeightsShape& shape) {
     }
     if (shape.kind == WeightsKind::kConv) {
       ASSERT_EQ(tile_bytes(shape, info, 4), info.expanded_bytes);
-      ASSERT_EQ(tile_bytes(shape, info, shape.stored == StoredType::kF16 ? 2 : 4), info.stored_bytes);
+      ASSERT_EQ(tile_bytes(shape, info, shape.stored == StoredType::kF16 ? 2 : 4),
+                info.stored_bytes);
     }
     stored += info.stored_bytes;
     expanded += info.expanded_bytes;
@@ -121,8 +128,13 @@ TEST(Tiles, PanelsAndWidths) {
 }
 
 TEST(Tiles, VectorsAreAlwaysFp32) {
-  WeightsShape shape{.kind = WeightsKind::kVectors, .stored = StoredType::kF16, .in_channels = 0,
-                     .out_channels = 33, .kernel_h = 2, .kernel_w = 1, .element_count = 0};
+  WeightsShape shape{.kind = WeightsKind::kVectors,
+                     .stored = StoredType::kF16,
+                     .in_channels = 0,
+                     .out_channels = 33,
+                     .kernel_h = 2,
+                     .kernel_w = 1,
+                     .element_count = 0};
   const TileGrid grid = *make_tile_grid(shape);
   EXPECT_EQ(grid.stored_bytes, 3u * 2 * 64);
   EXPECT_EQ(grid.stored_bytes, grid.expanded_bytes);
@@ -136,9 +148,14 @@ TEST(Tiles, NoWeightsHaveNoTiles) {
 
 TEST(Tiles, HostileShapesAreErrors) {
   const uint32_t huge = 0xffffffffu;
-  WeightsShape shapes[] = {conv(0, 1, 1, 1), conv(1, 0, 1, 1), conv(1, 1, 0, 1), conv(1, 1, 1, 0),
-                           conv(huge, huge, huge, huge), conv(1, huge, huge, 1),
-                           conv(huge, 1, huge, huge), conv(huge, huge, 1, 1)};
+  WeightsShape shapes[] = {conv(0, 1, 1, 1),
+                           conv(1, 0, 1, 1),
+                           conv(1, 1, 0, 1),
+                           conv(1, 1, 1, 0),
+                           conv(huge, huge, huge, huge),
+                           conv(1, huge, huge, 1),
+                           conv(huge, 1, huge, huge),
+                           conv(huge, huge, 1, 1)};
   for (const WeightsShape& shape : shapes) EXPECT_FALSE(make_tile_grid(shape).ok());
   WeightsShape plain{.kind = WeightsKind::kPlain};
   EXPECT_FALSE(make_tile_grid(plain).ok());
@@ -149,8 +166,12 @@ TEST(Tiles, HostileShapesAreErrors) {
   EXPECT_FALSE(make_tile_grid(unknown).ok());
   unknown = conv(1, 1, 1, 1, static_cast<StoredType>(7));
   EXPECT_FALSE(make_tile_grid(unknown).ok());
-  WeightsShape depthwise{.kind = WeightsKind::kDepthwise, .stored = StoredType::kF32,
-                         .in_channels = 0, .out_channels = 16, .kernel_h = 23, .kernel_w = 23,
+  WeightsShape depthwise{.kind = WeightsKind::kDepthwise,
+                         .stored = StoredType::kF32,
+                         .in_channels = 0,
+                         .out_channels = 16,
+                         .kernel_h = 23,
+                         .kernel_w = 23,
                          .element_count = 0};
   EXPECT_FALSE(make_tile_grid(depthwise).ok());
 }

@@ -15,8 +15,8 @@ inline Vec lrn_squares(const LrnCall& call, uint32_t y, uint32_t x, uint32_t blo
   return select(lanes(0, left < kLanes ? left : kLanes), v * v, splat(0.0f));
 }
 
-// Sums of the squares in each lane's window, in channel order. Windows reach at most `reach_*` channels to the
-// sides; they are met block by block, each shifted to its place.
+// Sums of the squares in each lane's window, in channel order. Windows reach at most `reach_*`
+// channels to the sides; they are met block by block, each shifted to its place.
 inline Vec lrn_sum(const LrnCall& call, uint32_t y, uint32_t x, uint32_t block) {
   const int32_t before = static_cast<int32_t>((call.size - 1) / 2);
   const int32_t after = static_cast<int32_t>(call.size / 2);
@@ -24,8 +24,9 @@ inline Vec lrn_sum(const LrnCall& call, uint32_t y, uint32_t x, uint32_t block) 
   for (int32_t d = -before; d <= after; ++d) {
     // Lane l wants channel 16 block + l + d: lanes of two neighbouring blocks.
     const int32_t first = static_cast<int32_t>(block * kLanes) + d;
-    const int32_t low = (first + static_cast<int32_t>(kLanes * call.size)) / static_cast<int32_t>(kLanes) -
-                        static_cast<int32_t>(call.size);  // floor(first / 16)
+    const int32_t low =
+        (first + static_cast<int32_t>(kLanes * call.size)) / static_cast<int32_t>(kLanes) -
+        static_cast<int32_t>(call.size);  // floor(first / 16)
     const uint32_t shift = static_cast<uint32_t>(first - low * static_cast<int32_t>(kLanes));
     // A negative block wraps to a huge one, which is outside the map.
     sum = sum + join(lrn_squares(call, y, x, static_cast<uint32_t>(low)),

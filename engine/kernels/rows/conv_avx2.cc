@@ -1,8 +1,11 @@
-// Convolution on AVX2: 6 pixels x 16 channels in 12 of the 16 registers. A panel is walked as two halves.
+// Convolution on AVX2: 6 pixels x 16 channels in 12 of the 16 registers. A panel is walked as two
+// halves.
 #if defined(__x86_64__)
+// The bodies are written in terms of the vectors.
+// clang-format off
 #include "engine/kernels/rows/vec_avx2.h"
-
 #include "engine/kernels/rows/conv_body.h"
+// clang-format on
 
 namespace carrel::rows_avx2 {
 namespace {
@@ -10,8 +13,9 @@ namespace {
 constexpr int kMaxPixels = 6;
 
 template <int kRows, int kPixels>
-[[gnu::always_inline]] inline void multiply_rows(const float* in, size_t stride, const float* weights,
-                                                 uint32_t width, __m256 (&sum)[kPixels][2]) {
+[[gnu::always_inline]] inline void multiply_rows(const float* in, size_t stride,
+                                                 const float* weights, uint32_t width,
+                                                 __m256 (&sum)[kPixels][2]) {
   CARREL_UNROLL
   for (int k = 0; k < kRows; ++k, weights += width) {
     const __m256 w0 = _mm256_loadu_ps(weights), w1 = _mm256_loadu_ps(weights + 8);
@@ -62,7 +66,8 @@ void dot_f32_tile(const ConvTile& tile) {
     for (; rows >= 4; rows -= 4, in += 4, weights += size_t{4} * width) {
       multiply_rows<4>(in, stride, weights, width, sum);
     }
-    for (; rows > 0; --rows, ++in, weights += width) multiply_rows<1>(in, stride, weights, width, sum);
+    for (; rows > 0; --rows, ++in, weights += width)
+      multiply_rows<1>(in, stride, weights, width, sum);
   }
   store_sums(tile, sum);
 }
@@ -95,8 +100,10 @@ struct Tiles {
   static ConvTileFn pick(uint32_t pixels, uint32_t, uint32_t stride_w) {
     constexpr auto kAll = std::make_index_sequence<kMaxPixels>();
     switch (stride_w) {
-      case 1: return pick_pixels<1>(pixels, kAll);
-      case 2: return pick_pixels<2>(pixels, kAll);
+      case 1:
+        return pick_pixels<1>(pixels, kAll);
+      case 2:
+        return pick_pixels<2>(pixels, kAll);
     }
     return pick_pixels<0>(pixels, kAll);
   }

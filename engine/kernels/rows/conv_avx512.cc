@@ -1,9 +1,11 @@
-// Convolution on AVX-512: 14 pixels x 32 channels in 28 of the 32 registers, two more for weights and one for a
-// broadcast input.
+// Convolution on AVX-512: 14 pixels x 32 channels in 28 of the 32 registers, two more for weights
+// and one for a broadcast input.
 #if defined(__x86_64__)
+// The bodies are written in terms of the vectors.
+// clang-format off
 #include "engine/kernels/rows/vec_avx512.h"
-
 #include "engine/kernels/rows/conv_body.h"
+// clang-format on
 
 namespace carrel::rows_avx512 {
 namespace {
@@ -20,7 +22,8 @@ template <int kWidth>
 
 // kDepth rows of weights.
 template <int kDepth, int kWidth, int kPixels, int kBlocks>
-[[gnu::always_inline]] inline void multiply_rows(const float* in, size_t stride, size_t row, const float* weights,
+[[gnu::always_inline]] inline void multiply_rows(const float* in, size_t stride, size_t row,
+                                                 const float* weights,
                                                  __m512 (&sum)[kPixels][kBlocks]) {
   CARREL_UNROLL
   for (int k = 0; k < kDepth; ++k) {
@@ -29,7 +32,8 @@ template <int kDepth, int kWidth, int kPixels, int kBlocks>
     for (int b = 0; b < kBlocks; ++b) w[b] = _mm512_loadu_ps(weights + (k * kBlocks + b) * 16);
     CARREL_UNROLL
     for (int i = 0; i < kPixels; ++i) {
-      const __m512 x = _mm512_set1_ps(in[pixel_offset<kWidth>(i, stride, row) + static_cast<size_t>(k)]);
+      const __m512 x =
+          _mm512_set1_ps(in[pixel_offset<kWidth>(i, stride, row) + static_cast<size_t>(k)]);
       CARREL_UNROLL
       for (int b = 0; b < kBlocks; ++b) sum[i][b] = _mm512_fmadd_ps(x, w[b], sum[i][b]);
     }
@@ -66,7 +70,8 @@ void dot_f32_tile(const ConvTile& tile) {
     }
     if (rows & 1) multiply_rows<1, kWidth>(in, stride, tile.in_row, weights, sum);
   }
-  // GCC otherwise keeps the sums in memory because of the arithmetic that follows (70 instead of 100 % of peak).
+  // GCC otherwise keeps the sums in memory because of the arithmetic that follows (70 instead of
+  // 100 % of peak).
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {
     CARREL_UNROLL
@@ -77,7 +82,8 @@ void dot_f32_tile(const ConvTile& tile) {
   for (int i = 0; i < kPixels; ++i) {
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) {
-      float* to = tile.out + pixel_offset<kWidth>(i, 16, tile.out_row) + static_cast<size_t>(b) * tile.out_pitch;
+      float* to = tile.out + pixel_offset<kWidth>(i, 16, tile.out_row) +
+                  static_cast<size_t>(b) * tile.out_pitch;
       _mm512_storeu_ps(to, _mm512_min_ps(high, _mm512_max_ps(low, sum[i][b])));
     }
   }
@@ -124,9 +130,12 @@ template <int kBlocks>
 ConvTileFn pick_stride(uint32_t pixels, uint32_t stride_w) {
   constexpr auto kAll = std::make_index_sequence<kMaxPixels>();
   switch (stride_w) {
-    case 1: return pick_pixels<kBlocks, 1>(pixels, kAll);
-    case 2: return pick_pixels<kBlocks, 2>(pixels, kAll);
-    case 4: return pick_pixels<kBlocks, 4>(pixels, kAll);
+    case 1:
+      return pick_pixels<kBlocks, 1>(pixels, kAll);
+    case 2:
+      return pick_pixels<kBlocks, 2>(pixels, kAll);
+    case 4:
+      return pick_pixels<kBlocks, 4>(pixels, kAll);
   }
   return pick_pixels<kBlocks, 0>(pixels, std::make_index_sequence<kMaxPixelsAnyStride>());
 }
@@ -136,12 +145,18 @@ constexpr uint32_t kRowsAtOnce[] = {1, 4, 4, 4, 3, 2, 2, 2};  // by width
 template <int kBlocks, int kStride>
 ConvTileFn pick_narrow(uint32_t width) {
   switch (width) {
-    case 1: return dot_f32_tile<4, 1, kBlocks, kStride>;
-    case 2: return dot_f32_tile<4, 2, kBlocks, kStride>;
-    case 3: return dot_f32_tile<4, 3, kBlocks, kStride>;
-    case 4: return dot_f32_tile<3, 4, kBlocks, kStride>;
-    case 5: return dot_f32_tile<2, 5, kBlocks, kStride>;
-    case 6: return dot_f32_tile<2, 6, kBlocks, kStride>;
+    case 1:
+      return dot_f32_tile<4, 1, kBlocks, kStride>;
+    case 2:
+      return dot_f32_tile<4, 2, kBlocks, kStride>;
+    case 3:
+      return dot_f32_tile<4, 3, kBlocks, kStride>;
+    case 4:
+      return dot_f32_tile<3, 4, kBlocks, kStride>;
+    case 5:
+      return dot_f32_tile<2, 5, kBlocks, kStride>;
+    case 6:
+      return dot_f32_tile<2, 6, kBlocks, kStride>;
   }
   return dot_f32_tile<2, 7, kBlocks, kStride>;
 }

@@ -1,11 +1,12 @@
 #pragma once
 // The convolution's loops around the register tiles, common to all ISAs. Include after vec_<isa>.h.
 //
-// For output rows that are alike the taps that lie inside the input are listed once; then, per panel (or half of one,
-// where registers are few), each row is cut into tiles of nearly equal width, and a register tile runs over the list.
-// An output element's sum takes the taps in order whatever the cut, so its bits do not depend on the cut.
-// For a 1 x 1 output map the only parallelism is over taps: each tap is summed on its own, then added, which is
-// again a function of the tap order alone.
+// For output rows that are alike the taps that lie inside the input are listed once; then, per
+// panel (or half of one, where registers are few), each row is cut into tiles of nearly equal
+// width, and a register tile runs over the list. An output element's sum takes the taps in order
+// whatever the cut, so its bits do not depend on the cut. For a 1 x 1 output map the only
+// parallelism is over taps: each tap is summed on its own, then added, which is again a function of
+// the tap order alone.
 #include <limits>
 
 #include "engine/kernels/rows/elementwise_body.h"
@@ -40,11 +41,13 @@ struct ConvTile {
 };
 using ConvTileFn = void (*)(const ConvTile&);
 
-// `Tiles` is the ISA's choice: kBlocks (blocks per register tile), max_pixels(stride_w), pick(pixels, blocks, stride_w),
-// single(blocks) (one output pixel, taps summed separately), and for narrow maps rows_at_once(width, stride_w) and
-// pick_rows(width, blocks, stride_w): one tile over the whole width of that many rows.
+// `Tiles` is the ISA's choice: kBlocks (blocks per register tile), max_pixels(stride_w),
+// pick(pixels, blocks, stride_w), single(blocks) (one output pixel, taps summed separately), and
+// for narrow maps rows_at_once(width, stride_w) and pick_rows(width, blocks, stride_w): one tile
+// over the whole width of that many rows.
 
-// Walks (input block, kh, kw) in tap order and lists the taps of output row y that lie inside the input.
+// Walks (input block, kh, kw) in tap order and lists the taps of output row y that lie inside the
+// input.
 class TapLister {
  public:
   explicit TapLister(const ConvCall& call) : call_(call) {
@@ -76,7 +79,8 @@ class TapLister {
       const uint32_t rows = remaining < kLanes ? remaining : kLanes;
       // The rest of this kernel row.
       for (; w_ < window.kernel_w && left_ > 0 && count < kMaxListedTaps; ++w_, --left_) {
-        if (inside) taps[count++] = {in + size_t{w_} * window.dilation_w * kLanes, weight_row_, rows};
+        if (inside)
+          taps[count++] = {in + size_t{w_} * window.dilation_w * kLanes, weight_row_, rows};
         weight_row_ += rows;
       }
       if (w_ == window.kernel_w) next_kernel_row();
@@ -113,15 +117,16 @@ inline size_t conv_weight_rows(const ConvCall& call) {
   return before(call.tap_end) - before(call.tap_begin);
 }
 
-// How many output rows from y on take the same kernel rows without either ring wrapping: one list of taps and two row
-// pitches describe them all.
+// How many output rows from y on take the same kernel rows without either ring wrapping: one list
+// of taps and two row pitches describe them all.
 inline uint32_t rows_alike(const ConvCall& call, uint32_t y) {
   const Window& window = call.window;
   const uint32_t left = call.rows.end - y, out_left = call.out.ring_rows - y % call.out.ring_rows;
   uint32_t most = left < out_left ? left : out_left;
   const Positions inside = positions_in_height(window, y, call.in.shape.height);
   if (inside.begin < inside.end) {
-    const uint32_t first = static_cast<uint32_t>(window.first_row(y)) + inside.begin * window.dilation_h;
+    const uint32_t first =
+        static_cast<uint32_t>(window.first_row(y)) + inside.begin * window.dilation_h;
     const uint32_t span = (inside.end - inside.begin - 1) * window.dilation_h + 1;
     const uint32_t in_left = call.in.ring_rows - first % call.in.ring_rows;
     if (in_left < span) return 1;  // the list itself wraps
@@ -129,7 +134,8 @@ inline uint32_t rows_alike(const ConvCall& call, uint32_t y) {
     most = most < fitting ? most : fitting;
   }
   uint32_t count = 1;
-  while (count < most && positions_in_height(window, y + count, call.in.shape.height) == inside) ++count;
+  while (count < most && positions_in_height(window, y + count, call.in.shape.height) == inside)
+    ++count;
   return count;
 }
 
@@ -175,7 +181,7 @@ struct ConvStep {
   const ConvTap* taps;
   uint32_t tap_count;
   uint32_t y, rows;
-  bool first, last;     // of the lists for these rows
+  bool first, last;    // of the lists for these rows
   size_t weight_rows;  // per panel, the bias not counted
 };
 
@@ -192,11 +198,18 @@ void conv_panels(const ConvCall& call, const ConvStep& step) {
     const uint32_t blocks = width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
     for (uint32_t h = 0; h < width / kLanes; h += blocks) {
       float* out = call.out.pixel(step.y, 0, call.out_block + p * (kPanelWidth / kLanes) + h);
-      const ConvTile tile = {step.taps, step.tap_count, width, rows + h * kLanes,
-                             bias && step.first ? weights + h * kLanes : nullptr, 0,
+      const ConvTile tile = {step.taps,
+                             step.tap_count,
+                             width,
+                             rows + h * kLanes,
+                             bias && step.first ? weights + h * kLanes : nullptr,
+                             0,
                              size_t{call.window.stride_w} * kLanes,
-                             size_t{call.window.stride_h} * call.in.shape.row_floats(), shape.row_floats(), out,
-                             shape.block_pitch(), finished ? clamp.low : -kInfinity,
+                             size_t{call.window.stride_h} * call.in.shape.row_floats(),
+                             shape.row_floats(),
+                             out,
+                             shape.block_pitch(),
+                             finished ? clamp.low : -kInfinity,
                              finished ? clamp.high : kInfinity};
       conv_tiles<Tiles>(call, tile, blocks, step.rows);
       if (!finished || clamp.all) continue;

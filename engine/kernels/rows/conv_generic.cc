@@ -1,14 +1,16 @@
 // Convolution on any machine: kTilePixels pixels x 16 channels in 128-bit vectors.
+// The bodies are written in terms of the vectors.
+// clang-format off
 #include "engine/kernels/rows/vec_generic.h"
-
 #include "engine/kernels/rows/conv_body.h"
+// clang-format on
 
 namespace carrel::rows_generic {
 namespace {
 
 template <int kPixels>
-[[gnu::always_inline]] inline void multiply_row(const float* in, size_t stride, const float* weights,
-                                                Float4 (&sum)[kPixels][4]) {
+[[gnu::always_inline]] inline void multiply_row(const float* in, size_t stride,
+                                                const float* weights, Float4 (&sum)[kPixels][4]) {
   const Vec w = load(weights);
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {

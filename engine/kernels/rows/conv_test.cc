@@ -15,23 +15,26 @@ uint32_t out_size(uint32_t in, int32_t pads, int32_t span, uint32_t stride) {
   return static_cast<uint32_t>(static_cast<int32_t>(in) + pads - span) / stride + 1;
 }
 uint32_t out_height(const ConvCase& c) {
-  return out_size(c.height, c.window.pad_top + c.window.pad_bottom, c.window.span_h(), c.window.stride_h);
+  return out_size(c.height, c.window.pad_top + c.window.pad_bottom, c.window.span_h(),
+                  c.window.stride_h);
 }
 uint32_t out_width(const ConvCase& c) {
-  return out_size(c.width, c.window.pad_left + c.window.pad_right, c.window.span_w(), c.window.stride_w);
+  return out_size(c.width, c.window.pad_left + c.window.pad_right, c.window.span_w(),
+                  c.window.stride_w);
 }
 
 std::string describe(const ConvCase& c) {
   char text[200];
   const Window& w = c.window;
-  snprintf(text, sizeof(text), "%u -> %u channels, %u x %u, kernel %u x %u, stride %u, dilation %u, pad %u,%u",
+  snprintf(text, sizeof(text),
+           "%u -> %u channels, %u x %u, kernel %u x %u, stride %u, dilation %u, pad %u,%u",
            c.in_channels, c.out_channels, c.height, c.width, w.kernel_h, w.kernel_w, w.stride_w,
            w.dilation_w, w.pad_top, w.pad_left);
   return text;
 }
 
-// n roundings of partial sums, each at most sum|terms|; the activations used here do not stretch, Sigmoid and the
-// like add a few ulp of a value below 1.
+// n roundings of partial sums, each at most sum|terms|; the activations used here do not stretch,
+// Sigmoid and the like add a few ulp of a value below 1.
 std::vector<Expected> reference(const ConvCase& c, bool depthwise, const std::vector<float>& in,
                                 const std::vector<float>& weights, const std::vector<float>& bias) {
   const Window& w = c.window;
@@ -48,7 +51,8 @@ std::vector<Expected> reference(const ConvCase& c, bool depthwise, const std::ve
               const int64_t ix = int64_t{x} * w.stride_w - w.pad_left + v * w.dilation_w;
               if (iy < 0 || ix < 0 || iy >= c.height || ix >= c.width) continue;
               const size_t channel = depthwise ? o : i;
-              const size_t at = (channel * c.height + static_cast<size_t>(iy)) * c.width + static_cast<size_t>(ix);
+              const size_t at = (channel * c.height + static_cast<size_t>(iy)) * c.width +
+                                static_cast<size_t>(ix);
               const size_t wt = ((size_t{o} * inputs + i) * w.kernel_h + h) * w.kernel_w + v;
               const double term = static_cast<double>(in[at]) * static_cast<double>(weights[wt]);
               sum += term;
@@ -57,7 +61,8 @@ std::vector<Expected> reference(const ConvCase& c, bool depthwise, const std::ve
           }
         }
         const double n = 1.0 + inputs * w.kernel_h * w.kernel_w;
-        result.push_back({activate(c.activation, sum), 2 * n * kEpsilon * magnitude + 8 * kEpsilon});
+        result.push_back(
+            {activate(c.activation, sum), 2 * n * kEpsilon * magnitude + 8 * kEpsilon});
       }
     }
   }
@@ -73,8 +78,8 @@ struct Cut {
 };
 
 // The weights of panel `panel`, taps [begin, end), in a buffer of their own.
-Floats cut_weights(const ConvCase& c, const Floats& stream, uint32_t panel_begin, uint32_t panel_end,
-                   uint32_t tap_begin, uint32_t tap_end) {
+Floats cut_weights(const ConvCase& c, const Floats& stream, uint32_t panel_begin,
+                   uint32_t panel_end, uint32_t tap_begin, uint32_t tap_end) {
   const uint32_t area = uint32_t{c.window.kernel_h} * c.window.kernel_w;
   const auto rows_before = [&](uint32_t tap) {
     uint32_t rows = 0;
@@ -82,7 +87,8 @@ Floats cut_weights(const ConvCase& c, const Floats& stream, uint32_t panel_begin
     return rows;
   };
   const uint32_t all_rows = c.in_channels * area;
-  const uint32_t begin = tap_begin == 0 ? 0 : 1 + rows_before(tap_begin), end = 1 + rows_before(tap_end);
+  const uint32_t begin = tap_begin == 0 ? 0 : 1 + rows_before(tap_begin),
+                 end = 1 + rows_before(tap_end);
   std::vector<float> out;
   size_t offset = 0;
   WeightsShape shape{.kind = WeightsKind::kConv, .out_channels = c.out_channels};
@@ -104,9 +110,9 @@ class ConvRun {
     in_ = random_.values(size_t{c.in_channels} * c.height * c.width);
     weights_ = random_.values(size_t{c.out_channels} * c.in_channels * area_);
     bias_ = random_.values(c.out_channels);
-    grid_ = std::make_unique<TileGrid>(*make_tile_grid({WeightsKind::kConv, StoredType::kF32, c.in_channels,
-                                                        c.out_channels, c.window.kernel_h,
-                                                        c.window.kernel_w, 0}));
+    grid_ = std::make_unique<TileGrid>(
+        *make_tile_grid({WeightsKind::kConv, StoredType::kF32, c.in_channels, c.out_channels,
+                         c.window.kernel_h, c.window.kernel_w, 0}));
   }
   std::vector<Expected> expected() const { return reference(case_, false, in_, weights_, bias_); }
   const TileGrid& grid() const { return *grid_; }
@@ -117,8 +123,9 @@ class ConvRun {
     const uint32_t oh = out_height(c), panels = grid_->panels, taps = grid_->taps;
     const Window& w = c.window;
     const uint32_t right = w.pad_right + w.stride_w;
-    Map in({c.in_block * kLanes + c.in_channels, c.height, c.width, uint32_t{w.pad_left} + 1, right},
-           cut.ring_rows ? cut.ring_rows : c.height);
+    Map in(
+        {c.in_block * kLanes + c.in_channels, c.height, c.width, uint32_t{w.pad_left} + 1, right},
+        cut.ring_rows ? cut.ring_rows : c.height);
     Map out({c.out_block * kLanes + c.out_channels, oh, out_width(c), 1, 2});
     const Floats stream = packed(*grid_, weights_, bias_, kernels);
     uint32_t filled = 0;
@@ -131,8 +138,9 @@ class ConvRun {
         for (uint32_t t = 0; t < taps; t += std::min(cut.taps, taps - t)) {
           const uint32_t t_end = t + std::min(cut.taps, taps - t);
           const Floats tile = cut_weights(c, stream, p, p_end, t, t_end);
-          kernels.conv({in.ring(), out.ring(), c.in_block, c.out_block, c.in_channels, c.out_channels, p,
-                        p_end - p, t, t_end, taps, tile.data(), w, c.activation, rows});
+          kernels.conv({in.ring(), out.ring(), c.in_block, c.out_block, c.in_channels,
+                        c.out_channels, p, p_end - p, t, t_end, taps, tile.data(), w, c.activation,
+                        rows});
         }
       }
     }
@@ -147,7 +155,8 @@ class ConvRun {
   void fill(const Map& map, uint32_t y) const {
     for (uint32_t i = 0; i < case_.in_channels; ++i) {
       for (uint32_t x = 0; x < case_.width; ++x) {
-        map.at(case_.in_block * kLanes + i, y, x) = in_[(size_t{i} * case_.height + y) * case_.width + x];
+        map.at(case_.in_block * kLanes + i, y, x) =
+            in_[(size_t{i} * case_.height + y) * case_.width + x];
       }
     }
   }
@@ -174,15 +183,17 @@ std::vector<ConvCase> conv_cases() {
     cases.push_back({channels, channels, 1, 1, square(1, 1, 0)});
   }
   for (uint16_t stride = 1; stride <= 5; ++stride) {
-    for (uint16_t dilation = 1; dilation <= 3; ++dilation) cases.push_back({18, 35, 17, 23, square(3, stride, 2, dilation)});
+    for (uint16_t dilation = 1; dilation <= 3; ++dilation)
+      cases.push_back({18, 35, 17, 23, square(3, stride, 2, dilation)});
     cases.push_back({3, 40, 33, 61, square(7, stride, 3)});
     cases.push_back({3, 17, 35, 67, square(11, stride, 2)});
   }
-  cases.push_back({2, 5, 9, 9, {3, 5, 2, 1, 1, 2, 0, 1, 3, 4}});   // everything different in x and y
+  cases.push_back({2, 5, 9, 9, {3, 5, 2, 1, 1, 2, 0, 1, 3, 4}});  // everything different in x and y
   cases.push_back({40, 70, 7, 5, {7, 5, 1, 1, 1, 1, 0, 0, 0, 0}});  // fully connected over a map
   cases.push_back({1, 3, 2, 2, square(3, 1, 5)});                   // rows that see only padding
   cases.push_back({20, 20, 5, 6, square(3, 1, 1), {}, 2, 3});       // a group inside wider maps
-  cases.push_back({1, 9, 17, 3, {17, 13, 1, 1, 1, 1, 8, 6, 8, 6}});  // more taps than are listed at once
+  cases.push_back(
+      {1, 9, 17, 3, {17, 13, 1, 1, 1, 1, 8, 6, 8, 6}});  // more taps than are listed at once
   for (UnaryFn fn : {UnaryFn::kRelu, UnaryFn::kClip, UnaryFn::kSigmoid, UnaryFn::kLeakyRelu}) {
     cases.push_back({33, 37, 3, 11, square(3, 1, 1), {fn, 0.125f, 0.75f}});
   }
@@ -201,7 +212,10 @@ TEST_P(ConvTest, EqualsReferenceHoweverItIsCut) {
     const std::vector<float> whole = run.run(kernels, {});
     expect_near(whole, run.expected());
     const uint32_t ring = static_cast<uint32_t>(c.window.span_h()) + 2u * c.window.stride_h;
-    const Cut cuts[] = {{.taps = 1}, {.taps = 5}, {.panels = 1}, {.rows = 1},
+    const Cut cuts[] = {{.taps = 1},
+                        {.taps = 5},
+                        {.panels = 1},
+                        {.rows = 1},
                         {.taps = 7, .panels = 1, .rows = 2, .ring_rows = ring}};
     for (const Cut& cut : cuts) {
       const std::vector<float> parts = run.run(kernels, cut);
@@ -226,7 +240,8 @@ struct DepthwiseRun {
   ConvCase c;
   std::vector<float> in, weights, bias;
   TileGrid grid;
-  DepthwiseRun(const ConvCase& conv_case, uint32_t seed, StoredType stored = StoredType::kF32) : c(conv_case) {
+  DepthwiseRun(const ConvCase& conv_case, uint32_t seed, StoredType stored = StoredType::kF32)
+      : c(conv_case) {
     Random random(seed);
     in = random.values(size_t{c.in_channels} * c.height * c.width);
     weights = random.values(size_t{c.in_channels} * c.window.kernel_h * c.window.kernel_w);
@@ -234,7 +249,8 @@ struct DepthwiseRun {
     grid = *make_tile_grid({WeightsKind::kDepthwise, stored, 0, c.in_channels, c.window.kernel_h,
                             c.window.kernel_w, 0});
   }
-  std::vector<float> run(const RowKernels& kernels, uint32_t blocks_at_once, uint32_t rows_at_once) const {
+  std::vector<float> run(const RowKernels& kernels, uint32_t blocks_at_once,
+                         uint32_t rows_at_once) const {
     const uint32_t oh = out_height(c), blocks = (c.in_channels + 15) / 16;
     const Window& w = c.window;
     Map from({c.in_channels, c.height, c.width, w.pad_left, uint32_t{w.pad_right} + w.stride_w});
@@ -244,8 +260,13 @@ struct DepthwiseRun {
     const size_t block_floats = size_t{16} * (1u + w.kernel_h * w.kernel_w);
     for (uint32_t b = 0; b < blocks; b += blocks_at_once) {
       for (uint32_t y = 0; y < oh; y += rows_at_once) {
-        kernels.depthwise({from.ring(), to.ring(), b, std::min(blocks_at_once, blocks - b),
-                           stream.data() + b * block_floats, w, c.activation,
+        kernels.depthwise({from.ring(),
+                           to.ring(),
+                           b,
+                           std::min(blocks_at_once, blocks - b),
+                           stream.data() + b * block_floats,
+                           w,
+                           c.activation,
                            {y, std::min(oh, y + rows_at_once)}});
       }
     }
@@ -259,11 +280,13 @@ std::vector<ConvCase> depthwise_cases() {
   for (uint32_t width : {1u, 2u, 6u, 7u, 8u, 13u, 14u, 15u, 28u, 29u}) {
     for (uint16_t kernel = 1; kernel <= 7; kernel += 2) {
       for (uint16_t stride = 1; stride <= 3; ++stride) {
-        cases.push_back({17, 17, 5, width, square(kernel, stride, static_cast<uint16_t>(kernel / 2))});
+        cases.push_back(
+            {17, 17, 5, width, square(kernel, stride, static_cast<uint16_t>(kernel / 2))});
       }
     }
   }
-  for (uint32_t channels : {1u, 16u, 33u, 48u}) cases.push_back({channels, channels, 9, 10, square(3, 1, 1)});
+  for (uint32_t channels : {1u, 16u, 33u, 48u})
+    cases.push_back({channels, channels, 9, 10, square(3, 1, 1)});
   cases.push_back({5, 5, 9, 9, square(3, 1, 2, 2)});
   cases.push_back({5, 5, 9, 12, {2, 4, 1, 2, 1, 1, 0, 1, 1, 2}});
   cases.push_back({20, 20, 2, 2, square(3, 1, 5)});

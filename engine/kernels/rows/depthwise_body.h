@@ -1,5 +1,6 @@
 #pragma once
-// Depthwise convolution: a block's pixels stay in registers over all taps. Include after vec_<isa>.h.
+// Depthwise convolution: a block's pixels stay in registers over all taps. Include after
+// vec_<isa>.h.
 #include "engine/kernels/rows/elementwise_body.h"
 #include "engine/kernels/rows/window_body.h"
 
@@ -16,7 +17,8 @@ struct DepthwiseRow {
   const float* weights;  // [bias][taps]
   float* out;
   float low, high;
-  const float* inputs[kMaxListedRows];  // of kernel row h: its pixel under output pixel 0, kernel column 0
+  const float*
+      inputs[kMaxListedRows];  // of kernel row h: its pixel under output pixel 0, kernel column 0
 };
 
 inline const float* depthwise_input(const DepthwiseRow& row, uint32_t h) {
@@ -30,10 +32,12 @@ inline void store_depthwise(const DepthwiseRow& row, uint32_t x, Vec (&sum)[kPix
   const Vec low = splat(row.low), high = splat(row.high);
   float* out = row.out + size_t{x} * kLanes;
   CARREL_UNROLL
-  for (int i = 0; i < kPixels; ++i) store(out + i * static_cast<int>(kLanes), clamped(low, high, sum[i]));
+  for (int i = 0; i < kPixels; ++i)
+    store(out + i * static_cast<int>(kLanes), clamped(low, high, sum[i]));
 }
 
-// kWidth, kStride: the kernel's width and stride_w; every input pixel of the tile is loaded once per row.
+// kWidth, kStride: the kernel's width and stride_w; every input pixel of the tile is loaded once
+// per row.
 template <int kPixels, int kWidth, int kStride>
 inline void depthwise_tile(const DepthwiseRow& row, uint32_t x) {
   Vec sum[kPixels];
@@ -72,7 +76,8 @@ inline void depthwise_tile_any(const DepthwiseRow& row, uint32_t x) {
   for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
     const float* in = depthwise_input(row, h) + size_t{x} * stride;
     const float* weights = row.weights + (size_t{1} + size_t{h} * width) * kLanes;
-    for (uint32_t w = 0; w < width; ++w, in += size_t{row.window->dilation_w} * kLanes, weights += kLanes) {
+    for (uint32_t w = 0; w < width;
+         ++w, in += size_t{row.window->dilation_w} * kLanes, weights += kLanes) {
       const Vec tap = load(weights);
       CARREL_UNROLL
       for (int i = 0; i < kPixels; ++i) {
@@ -85,8 +90,8 @@ inline void depthwise_tile_any(const DepthwiseRow& row, uint32_t x) {
 
 using DepthwiseRowFn = void (*)(const DepthwiseRow&, uint32_t width);
 
-// The last tile is moved left to end with the row, computing a few pixels twice; rows narrower than a tile go pixel
-// by pixel.
+// The last tile is moved left to end with the row, computing a few pixels twice; rows narrower than
+// a tile go pixel by pixel.
 template <int kWidth, int kStride>
 void depthwise_row(const DepthwiseRow& row, uint32_t width) {
   constexpr uint32_t kTile = kTilePixels;
@@ -122,13 +127,17 @@ void depthwise(const DepthwiseCall& call) {
   const DepthwiseRowFn run = pick_depthwise(call.window);
   const Clamp clamp = clamp_of(call.activation);
   const uint32_t width = call.out.shape.width;
-  const size_t block_floats = (size_t{1} + size_t{call.window.kernel_h} * call.window.kernel_w) * kLanes;
+  const size_t block_floats =
+      (size_t{1} + size_t{call.window.kernel_h} * call.window.kernel_w) * kLanes;
   for (uint32_t b = 0; b < call.block_count; ++b) {
     const uint32_t block = call.block_begin + b;
     for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
       float* out = call.out.pixel(y, 0, block);
-      DepthwiseRow row = {&call.in, &call.window, positions_in_height(call.window, y, call.in.shape.height), y, block,
-                          call.weights + b * block_floats, out, clamp.low, clamp.high, {}};
+      DepthwiseRow row = {
+          &call.in, &call.window, positions_in_height(call.window, y, call.in.shape.height),
+          y,        block,        call.weights + b * block_floats,
+          out,      clamp.low,    clamp.high,
+          {}};
       for (uint32_t h = row.rows.begin; h < row.rows.end && h < kMaxListedRows; ++h) {
         row.inputs[h] = depthwise_input(row, h);
       }

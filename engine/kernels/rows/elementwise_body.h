@@ -8,8 +8,8 @@
 
 namespace carrel::CARREL_ROWS_ISA {
 
-// Activations that are a clamp are fused into the kernel that makes the value; all others run over a row of it
-// while that is still in L1.
+// Activations that are a clamp are fused into the kernel that makes the value; all others run over
+// a row of it while that is still in L1.
 struct Clamp {
   float low, high;
   bool all;  // the clamp is the whole activation

@@ -39,7 +39,8 @@ void unary(const UnaryCall& call) {
 }
 
 // One row of one block; b advances by b_step floats per pixel, 0 if it is broadcast.
-using BinaryLoop = void (*)(const float* a, const float* b, size_t b_step, float* out, uint32_t width);
+using BinaryLoop = void (*)(const float* a, const float* b, size_t b_step, float* out,
+                            uint32_t width);
 
 template <BinaryFn kFn>
 inline Vec apply_binary(Vec a, Vec b) {
@@ -75,7 +76,8 @@ inline BinaryLoop pick_binary(BinaryFn fn, std::index_sequence<kIndex...>) {
 
 void binary(const BinaryCall& call) {
   constexpr auto kAll = std::make_index_sequence<static_cast<size_t>(BinaryFn::kPow) + 1>();
-  const BinaryLoop run = call.swap ? pick_binary<true>(call.fn, kAll) : pick_binary<false>(call.fn, kAll);
+  const BinaryLoop run =
+      call.swap ? pick_binary<true>(call.fn, kAll) : pick_binary<false>(call.fn, kAll);
   const MapShape& a = call.a.shape;
   const bool broadcast = call.b.shape.width != a.width || call.b.shape.height != a.height;
   for (uint32_t b = call.block_begin; b < call.block_begin + call.block_count; ++b) {

@@ -5,7 +5,8 @@
 namespace carrel::CARREL_ROWS_ISA {
 
 // One output block of one row: out channel c is in channel c - delta.
-inline void copy_block(const CopyCall& call, uint32_t y, uint32_t block, int64_t delta, LaneMask wanted) {
+inline void copy_block(const CopyCall& call, uint32_t y, uint32_t block, int64_t delta,
+                       LaneMask wanted) {
   constexpr int64_t kBlock = kLanes;
   const MapShape& in_shape = call.in.shape;
   const int64_t first = int64_t{block} * kBlock - delta;  // in channel of lane 0, may be negative
@@ -47,7 +48,8 @@ void dense_to_row(const DenseRowCall& call) {
       const uint32_t pixels = shape.width - x < kLanes ? shape.width - x : kLanes;
       Vec r[kLanes];
       for (uint32_t c = 0; c < kLanes; ++c) {
-        r[c] = c < channels ? load_first(dense + c * call.dense_channel_pitch + x, pixels) : splat(0.0f);
+        r[c] = c < channels ? load_first(dense + c * call.dense_channel_pitch + x, pixels)
+                            : splat(0.0f);
       }
       transpose(r);
       for (uint32_t i = 0; i < pixels; ++i) store(out + (size_t{x} + i) * kLanes, r[i]);
@@ -88,7 +90,8 @@ void zero_pads(const RowRing& ring, RowRange rows) {
   }
 }
 
-// The next `count` halves (a multiple of 8) become floats. `read` stays ahead of `write` by half of what is left.
+// The next `count` halves (a multiple of 8) become floats. `read` stays ahead of `write` by half of
+// what is left.
 struct Expansion {
   const unsigned char* read;
   float* write;
@@ -109,7 +112,8 @@ void expand_f16(float* buffer, const TileGrid& grid, const TileInfo& tile) {
   const WeightsShape& shape = grid.shape;
   const size_t gap = tile.expanded_bytes - tile.stored_bytes;
   Expansion expansion = {reinterpret_cast<const unsigned char*>(buffer) + gap, buffer};
-  if (shape.kind == WeightsKind::kVectors) return expansion.floats(tile.stored_bytes / sizeof(float));
+  if (shape.kind == WeightsKind::kVectors)
+    return expansion.floats(tile.stored_bytes / sizeof(float));
   if (shape.kind == WeightsKind::kPlain) {
     const size_t count = tile.stored_bytes / 2;
     expansion.halves(count);
@@ -119,7 +123,8 @@ void expand_f16(float* buffer, const TileGrid& grid, const TileInfo& tile) {
   }
   // Panels of one tile have equally many weight rows; only their widths may differ.
   size_t columns = 0;
-  for (uint32_t p = 0; p < tile.panel_count; ++p) columns += panel_width(shape, tile.panel_begin + p);
+  for (uint32_t p = 0; p < tile.panel_count; ++p)
+    columns += panel_width(shape, tile.panel_begin + p);
   const size_t bias = tile.tap_begin == 0 ? 1 : 0;
   const size_t rows = tile.expanded_bytes / sizeof(float) / columns - bias;
   for (uint32_t p = 0; p < tile.panel_count; ++p) {

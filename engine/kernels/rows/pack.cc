@@ -43,14 +43,15 @@ class StreamWriter {
   size_t used_ = 0;
 };
 
-void put_bias(StreamWriter& out, std::span<const float> bias, size_t begin, size_t width, size_t channels) {
+void put_bias(StreamWriter& out, std::span<const float> bias, size_t begin, size_t width,
+              size_t channels) {
   for (size_t c = begin; c < begin + width; ++c) {
     out.put_float(c < channels && !bias.empty() ? bias[c] : 0.0f);
   }
 }
 
-void pack_conv(const WeightsShape& shape, std::span<const float> weights, std::span<const float> bias,
-               StreamWriter& out) {
+void pack_conv(const WeightsShape& shape, std::span<const float> weights,
+               std::span<const float> bias, StreamWriter& out) {
   const size_t in = shape.in_channels, channels = shape.out_channels;
   const size_t area = size_t{shape.kernel_h} * shape.kernel_w;
   for (size_t begin = 0; begin < channels; begin += kPanelWidth) {
@@ -60,7 +61,8 @@ void pack_conv(const WeightsShape& shape, std::span<const float> weights, std::s
       for (size_t position = 0; position < area; ++position) {
         for (size_t i = block; i < in && i < block + 16; ++i) {
           for (size_t c = begin; c < begin + width; ++c) {
-            out.put_stored(c < channels ? weights[(c * in + i) * area + position] : 0.0f, shape.stored);
+            out.put_stored(c < channels ? weights[(c * in + i) * area + position] : 0.0f,
+                           shape.stored);
           }
         }
       }
@@ -95,11 +97,15 @@ void pack_vectors(const WeightsShape& shape, std::span<const float> weights, Str
 size_t expected_weights(const WeightsShape& shape) {
   const size_t area = size_t{shape.kernel_h} * shape.kernel_w;
   switch (shape.kind) {
-    case WeightsKind::kConv: return shape.out_channels * size_t{shape.in_channels} * area;
+    case WeightsKind::kConv:
+      return shape.out_channels * size_t{shape.in_channels} * area;
     case WeightsKind::kDepthwise:
-    case WeightsKind::kVectors: return shape.out_channels * area;
-    case WeightsKind::kPlain: return shape.element_count;
-    case WeightsKind::kNone: break;
+    case WeightsKind::kVectors:
+      return shape.out_channels * area;
+    case WeightsKind::kPlain:
+      return shape.element_count;
+    case WeightsKind::kNone:
+      break;
   }
   return 0;
 }
@@ -113,15 +119,23 @@ void pack_weights(const TileGrid& grid, std::span<const float> weights, std::spa
   CARREL_CHECK(bias.empty() || bias.size() == shape.out_channels);
   CARREL_CHECK(stream.size() == grid.stored_bytes);
   StreamWriter out(stream);
-  // Tiles follow one another and panels lie whole and in order, so the stream does not show where it is cut.
+  // Tiles follow one another and panels lie whole and in order, so the stream does not show where
+  // it is cut.
   switch (shape.kind) {
-    case WeightsKind::kConv: pack_conv(shape, weights, bias, out); break;
-    case WeightsKind::kDepthwise: pack_depthwise(shape, weights, bias, out); break;
-    case WeightsKind::kVectors: pack_vectors(shape, weights, out); break;
+    case WeightsKind::kConv:
+      pack_conv(shape, weights, bias, out);
+      break;
+    case WeightsKind::kDepthwise:
+      pack_depthwise(shape, weights, bias, out);
+      break;
+    case WeightsKind::kVectors:
+      pack_vectors(shape, weights, out);
+      break;
     case WeightsKind::kPlain:
       for (float w : weights) out.put_stored(w, shape.stored);
       break;
-    case WeightsKind::kNone: break;
+    case WeightsKind::kNone:
+      break;
   }
   out.pad_to_end();
 }

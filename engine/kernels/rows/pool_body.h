@@ -29,7 +29,7 @@ inline uint32_t counted_columns(const PoolCall& call, int32_t left) {
   const int32_t before = call.count_include_pad ? w.pad_left : 0;
   const int32_t after = call.count_include_pad ? call.counted_right : 0;
   const Positions r = positions_inside(left, w.kernel_w, w.dilation_w, -before,
-                                        static_cast<int32_t>(call.in.shape.width) + after);
+                                       static_cast<int32_t>(call.in.shape.width) + after);
   return r.end - r.begin;
 }
 
@@ -46,8 +46,9 @@ inline void pool_tile(const PoolRow& row, uint32_t x, Positions columns) {
   for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
     const int32_t in_y = window.first_row(row.y) + static_cast<int32_t>(h * window.dilation_h);
     for (uint32_t w = columns.begin; w < columns.end; ++w) {
-      const float* in = call.in.pixel(static_cast<uint32_t>(in_y),
-                                      left + static_cast<int32_t>(w * window.dilation_w), row.block);
+      const float* in =
+          call.in.pixel(static_cast<uint32_t>(in_y),
+                        left + static_cast<int32_t>(w * window.dilation_w), row.block);
       CARREL_UNROLL
       for (int i = 0; i < kPixels; ++i) {
         sum[i] = pool_add<kKind>(sum[i], load(in + static_cast<size_t>(i) * stride));
@@ -57,8 +58,8 @@ inline void pool_tile(const PoolRow& row, uint32_t x, Positions columns) {
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {
     if (kKind == PoolKind::kAverage) {
-      const uint32_t taps =
-          row.counted_rows * counted_columns(call, left + i * static_cast<int32_t>(window.stride_w));
+      const uint32_t taps = row.counted_rows *
+                            counted_columns(call, left + i * static_cast<int32_t>(window.stride_w));
       sum[i] = sum[i] / splat(static_cast<float>(taps > 0 ? taps : 1));
     }
     store(call.out.pixel(row.y, static_cast<int32_t>(x) + i, row.block), sum[i]);
@@ -113,7 +114,8 @@ inline void global_pool_block(const GlobalPoolCall& call, uint32_t block) {
   Vec sum = call.first ? pool_start<kKind>() : load(out);
   for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
     const float* in = call.in.pixel(y, 0, block);
-    for (uint32_t x = 0; x < shape.width; ++x) sum = pool_add<kKind>(sum, load(in + size_t{x} * kLanes));
+    for (uint32_t x = 0; x < shape.width; ++x)
+      sum = pool_add<kKind>(sum, load(in + size_t{x} * kLanes));
   }
   if (call.last && kKind == PoolKind::kAverage) {
     sum = sum / splat(static_cast<float>(uint64_t{shape.height} * shape.width));

@@ -1,12 +1,13 @@
 #pragma once
-// Kernels on row rings (engine/layout/map.h). Each call handles a sub-range (rows, panels, blocks), so that the
-// caller splits work over threads; results do not depend on the split.
+// Kernels on row rings (engine/layout/map.h). Each call handles a sub-range (rows, panels, blocks),
+// so that the caller splits work over threads; results do not depend on the split.
 //
-// Common contract. Rings 64-byte aligned. Output pad columns are NOT written (zero_pads does). Input pad columns
-// are zero and wide enough: pad_left >= window.pad_left, and the right side likewise for every x read. Input rows
-// outside [0, height) are skipped, not read. Inputs and outputs do not overlap, except where `out` says "may be in".
-// Time and addresses independent of: weights, activations. No scratch, no heap. Thread-safe.
-// Accumulation: fp32 FMA, per output element in tap order, so bits are equal over tiles, slabs and threads.
+// Common contract. Rings 64-byte aligned. Output pad columns are NOT written (zero_pads does).
+// Input pad columns are zero and wide enough: pad_left >= window.pad_left, and the right side
+// likewise for every x read. Input rows outside [0, height) are skipped, not read. Inputs and
+// outputs do not overlap, except where `out` says "may be in". Time and addresses independent of:
+// weights, activations. No scratch, no heap. Thread-safe. Accumulation: fp32 FMA, per output
+// element in tap order, so bits are equal over tiles, slabs and threads.
 #include <cstdint>
 #include <span>
 
@@ -23,8 +24,8 @@ struct RowRange {
   uint32_t begin = 0, end = 0;  // output rows [begin, end)
 };
 
-// out[oc, y, x] (+)= sum over taps [tap_begin, tap_end) of w * in. tap_begin == 0: starts from the bias;
-// else continues from what `out` holds. tap_end == taps: the activation is applied.
+// out[oc, y, x] (+)= sum over taps [tap_begin, tap_end) of w * in. tap_begin == 0: starts from the
+// bias; else continues from what `out` holds. tap_end == taps: the activation is applied.
 struct ConvCall {
   RowRing in, out;
   uint32_t in_block = 0;      // first input block of the group
@@ -53,14 +54,16 @@ struct PoolCall {
   RowRing in, out;
   uint32_t block_begin = 0, block_count = 0;
   PoolKind kind = PoolKind::kMax;
-  // kAverage divides by the taps inside the input (false) or inside the input extended by counted_* (true).
+  // kAverage divides by the taps inside the input (false) or inside the input extended by counted_*
+  // (true).
   bool count_include_pad = false;
   uint16_t counted_bottom = 0, counted_right = 0;  // end pads that count (top and left: window's)
   Window window;  // max pads are never read: taps outside the input are skipped in x too
   RowRange rows;
 };
 
-// Reduces rows [rows.begin, rows.end) of `in` into the 1 x 1 map `out`. first: starts over; last: finishes (divides).
+// Reduces rows [rows.begin, rows.end) of `in` into the 1 x 1 map `out`. first: starts over; last:
+// finishes (divides).
 struct GlobalPoolCall {
   RowRing in, out;
   uint32_t block_begin = 0, block_count = 0;
@@ -69,7 +72,8 @@ struct GlobalPoolCall {
   bool first = false, last = false;
 };
 
-// out = f(in * scale + shift) per channel (vectors: per block [scale][shift]); vectors == nullptr: out = f(in).
+// out = f(in * scale + shift) per channel (vectors: per block [scale][shift]); vectors == nullptr:
+// out = f(in).
 struct UnaryCall {
   RowRing in, out;  // out may be in
   uint32_t block_begin = 0, block_count = 0;
@@ -104,8 +108,9 @@ struct SoftmaxCall {
   RowRange rows;
 };
 
-// Copies all channels of `in` to channels [channel_begin, ...) of `out` (concat), or with `extract` channels
-// [channel_begin, channel_begin + out.channels) of `in` to `out` (split). Any channel_begin.
+// Copies all channels of `in` to channels [channel_begin, ...) of `out` (concat), or with `extract`
+// channels [channel_begin, channel_begin + out.channels) of `in` to `out` (split). Any
+// channel_begin.
 struct CopyCall {
   RowRing in, out;
   uint32_t channel_begin = 0;
@@ -113,8 +118,8 @@ struct CopyCall {
   RowRange rows;
 };
 
-// Row y between the map and its dense form [channels][width] (how rows cross the boundary and how plain
-// tensors hold them). dense_channel_pitch: floats from one channel to the next.
+// Row y between the map and its dense form [channels][width] (how rows cross the boundary and how
+// plain tensors hold them). dense_channel_pitch: floats from one channel to the next.
 struct DenseRowCall {
   RowRing map;
   float* dense = nullptr;
@@ -137,16 +142,17 @@ struct RowKernels {
   void (*row_to_dense)(const DenseRowCall&) = nullptr;
   // Zeroes the pad columns of rows [begin, end).
   void (*zero_pads)(const RowRing&, RowRange) = nullptr;
-  // A stored tile (fp16) to fp32, in place: the stored bytes lie at the END of the expanded_bytes buffer.
+  // A stored tile (fp16) to fp32, in place: the stored bytes lie at the END of the expanded_bytes
+  // buffer.
   void (*expand_f16)(float* buffer, const TileGrid& grid, const TileInfo& tile) = nullptr;
 };
 
 // The best kernels that `mask` allows.
 const RowKernels& row_kernels(CpuMask mask);
 
-// The owner's side: from ONNX weights to the canonical stream (all tiles one after another, stored type).
-// `weights`: Conv (Cout, Cin, kh, kw), Depthwise (C, 1, kh, kw), Vectors (rows, C), Plain (elements). bias may be empty.
-// `stream` has grid.stored_bytes bytes.
+// The owner's side: from ONNX weights to the canonical stream (all tiles one after another, stored
+// type). `weights`: Conv (Cout, Cin, kh, kw), Depthwise (C, 1, kh, kw), Vectors (rows, C), Plain
+// (elements). bias may be empty. `stream` has grid.stored_bytes bytes.
 void pack_weights(const TileGrid& grid, std::span<const float> weights, std::span<const float> bias,
                   std::span<std::byte> stream);
 

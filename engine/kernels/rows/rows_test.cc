@@ -1,9 +1,9 @@
-// One test per entry of row_kernels.inc at every ISA, against naive double references. conv_test.cc goes deeper
-// into the two convolutions.
-#include "engine/kernels/rows/rows_testing.h"
-
+// One test per entry of row_kernels.inc at every ISA, against naive double references. conv_test.cc
+// goes deeper into the two convolutions.
 #include <algorithm>
 #include <functional>
+
+#include "engine/kernels/rows/rows_testing.h"
 
 namespace carrel::testing_rows {
 namespace {
@@ -44,14 +44,28 @@ void test_conv(const RowKernels& kernels) {
   // A channel-blocked identity: weight 1 from channel c to channel c.
   each_size([&](uint32_t channels, uint32_t width) {
     Random random(2);
-    const TileGrid grid = *make_tile_grid({WeightsKind::kConv, StoredType::kF32, channels, channels, 1, 1, 0});
+    const TileGrid grid =
+        *make_tile_grid({WeightsKind::kConv, StoredType::kF32, channels, channels, 1, 1, 0});
     std::vector<float> weights(size_t{channels} * channels);
     for (uint32_t c = 0; c < channels; ++c) weights[c * channels + c] = 1;
     const Floats stream = packed(grid, weights, {}, kernels);
     Map in({channels, 2, width, 0, 0}), out({channels, 2, width, 1, 1});
     in.fill(random.values(size_t{channels} * 2 * width));
-    kernels.conv({in.ring(), out.ring(), 0, 0, channels, channels, 0, grid.panels, 0, grid.taps, grid.taps,
-                  stream.data(), {}, {}, {0, 2}});
+    kernels.conv({in.ring(),
+                  out.ring(),
+                  0,
+                  0,
+                  channels,
+                  channels,
+                  0,
+                  grid.panels,
+                  0,
+                  grid.taps,
+                  grid.taps,
+                  stream.data(),
+                  {},
+                  {},
+                  {0, 2}});
     EXPECT_EQ(in.dense(), out.dense());
   });
 }
@@ -59,15 +73,19 @@ void test_conv(const RowKernels& kernels) {
 void test_depthwise(const RowKernels& kernels) {
   each_size([&](uint32_t channels, uint32_t width) {
     Random random(3);
-    const TileGrid grid = *make_tile_grid({WeightsKind::kDepthwise, StoredType::kF32, 0, channels, 1, 1, 0});
+    const TileGrid grid =
+        *make_tile_grid({WeightsKind::kDepthwise, StoredType::kF32, 0, channels, 1, 1, 0});
     const std::vector<float> weights = random.values(channels), bias = random.values(channels);
     const Floats stream = packed(grid, weights, bias, kernels);
     Map in({channels, 2, width, 0, 0}), out({channels, 2, width, 1, 1});
     in.fill(random.values(size_t{channels} * 2 * width));
-    kernels.depthwise({in.ring(), out.ring(), 0, in.shape().blocks(), stream.data(), {}, {}, {0, 2}});
-    expect_near(out.dense(), expect_each(out.shape(), [&](uint32_t c, uint32_t y, uint32_t x) {
-                  return within(at(in, c, y, x) * static_cast<double>(weights[c]) + static_cast<double>(bias[c]), 2);
-                }));
+    kernels.depthwise(
+        {in.ring(), out.ring(), 0, in.shape().blocks(), stream.data(), {}, {}, {0, 2}});
+    expect_near(
+        out.dense(), expect_each(out.shape(), [&](uint32_t c, uint32_t y, uint32_t x) {
+          return within(
+              at(in, c, y, x) * static_cast<double>(weights[c]) + static_cast<double>(bias[c]), 2);
+        }));
   });
 }
 
@@ -78,7 +96,8 @@ struct PoolCase {
   uint16_t counted_bottom, counted_right;
 };
 
-Expected pool_reference(const PoolCase& c, const Map& in, uint32_t channel, uint32_t y, uint32_t x) {
+Expected pool_reference(const PoolCase& c, const Map& in, uint32_t channel, uint32_t y,
+                        uint32_t x) {
   const Window& w = c.window;
   const int64_t height = in.shape().height, width = in.shape().width;
   double sum = 0, most = -INFINITY, count = 0;
@@ -87,8 +106,9 @@ Expected pool_reference(const PoolCase& c, const Map& in, uint32_t channel, uint
       const int64_t iy = int64_t{y} * w.stride_h - w.pad_top + h * w.dilation_h;
       const int64_t ix = int64_t{x} * w.stride_w - w.pad_left + v * w.dilation_w;
       const bool inside = iy >= 0 && ix >= 0 && iy < height && ix < width;
-      const bool counted = c.count_include_pad ? iy < height + c.counted_bottom && ix < width + c.counted_right
-                                               : inside;
+      const bool counted = c.count_include_pad
+                               ? iy < height + c.counted_bottom && ix < width + c.counted_right
+                               : inside;
       count += counted;
       if (!inside) continue;
       const double value = at(in, channel, static_cast<uint32_t>(iy), static_cast<uint32_t>(ix));
@@ -107,13 +127,19 @@ void test_pool(const RowKernels& kernels) {
       {PoolKind::kMax, {3, 3, 1, 1, 2, 2, 2, 2, 2, 2}, false, 0, 0},
       {PoolKind::kAverage, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, false, 0, 0},
       {PoolKind::kAverage, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, true, 1, 1},
-      {PoolKind::kAverage, {3, 2, 2, 3, 1, 2, 1, 0, 2, 1}, true, 1, 0},  // ceil mode: the last pads do not count
+      {PoolKind::kAverage,
+       {3, 2, 2, 3, 1, 2, 1, 0, 2, 1},
+       true,
+       1,
+       0},  // ceil mode: the last pads do not count
   };
   for (const PoolCase& c : cases) {
     for (uint32_t width : kWidths) {
-      SCOPED_TRACE("width " + std::to_string(width) + " kernel " + std::to_string(c.window.kernel_w));
+      SCOPED_TRACE("width " + std::to_string(width) + " kernel " +
+                   std::to_string(c.window.kernel_w));
       const Window& w = c.window;
-      const uint32_t padded = width + w.pad_left + w.pad_right, span = static_cast<uint32_t>(w.span_w());
+      const uint32_t padded = width + w.pad_left + w.pad_right,
+                     span = static_cast<uint32_t>(w.span_w());
       const uint32_t padded_h = 6u + w.pad_top + w.pad_bottom;
       if (padded < span) continue;
       Map in({19, 6, width, 3, 3});
@@ -122,10 +148,26 @@ void test_pool(const RowKernels& kernels) {
       Random random(4);
       in.fill(random.values(19u * 6 * width));
       for (uint32_t y = 0; y < out.shape().height; ++y) {
-        kernels.pool({in.ring(), out.ring(), 0, 1, c.kind, c.count_include_pad, c.counted_bottom,
-                      c.counted_right, w, {y, y + 1}});
-        kernels.pool({in.ring(), out.ring(), 1, 1, c.kind, c.count_include_pad, c.counted_bottom,
-                      c.counted_right, w, {y, y + 1}});
+        kernels.pool({in.ring(),
+                      out.ring(),
+                      0,
+                      1,
+                      c.kind,
+                      c.count_include_pad,
+                      c.counted_bottom,
+                      c.counted_right,
+                      w,
+                      {y, y + 1}});
+        kernels.pool({in.ring(),
+                      out.ring(),
+                      1,
+                      1,
+                      c.kind,
+                      c.count_include_pad,
+                      c.counted_bottom,
+                      c.counted_right,
+                      w,
+                      {y, y + 1}});
       }
       EXPECT_TRUE(out.pads_are_zero());
       expect_near(out.dense(), expect_each(out.shape(), [&](uint32_t ch, uint32_t y, uint32_t x) {
@@ -138,7 +180,8 @@ void test_pool(const RowKernels& kernels) {
 
 void test_global_pool(const RowKernels& kernels) {
   each_size([&](uint32_t channels, uint32_t width) {
-    Map in({channels, 5, width, 1, 1}), whole({channels, 1, 1, 0, 0}), parts({channels, 1, 1, 0, 0});
+    Map in({channels, 5, width, 1, 1}), whole({channels, 1, 1, 0, 0}),
+        parts({channels, 1, 1, 0, 0});
     Random random(5);
     in.fill(random.values(size_t{channels} * 5 * width));
     const uint32_t blocks = in.shape().blocks();
@@ -147,7 +190,8 @@ void test_global_pool(const RowKernels& kernels) {
       kernels.global_pool({in.ring(), parts.ring(), 0, blocks, kind, {0, 2}, true, false});
       kernels.global_pool({in.ring(), parts.ring(), 0, blocks, kind, {2, 5}, false, true});
       EXPECT_EQ(whole.dense(), parts.dense());
-      expect_near(whole.dense(), expect_each(whole.shape(), [&](uint32_t c, uint32_t, uint32_t) -> Expected {
+      expect_near(whole.dense(),
+                  expect_each(whole.shape(), [&](uint32_t c, uint32_t, uint32_t) -> Expected {
                     double sum = 0, most = -INFINITY;
                     for (uint32_t y = 0; y < 5; ++y) {
                       for (uint32_t x = 0; x < width; ++x) {
@@ -166,7 +210,8 @@ void test_every_function(const RowKernels& kernels) {
   for (uint32_t f = 0; f < static_cast<uint32_t>(UnaryFn::kCount); ++f) {
     SCOPED_TRACE("function " + std::to_string(f));
     const Unary fn = {static_cast<UnaryFn>(f), 0.25f, 0.75f};
-    const bool positive = fn.fn == UnaryFn::kSqrt || fn.fn == UnaryFn::kLog || fn.fn == UnaryFn::kReciprocal;
+    const bool positive =
+        fn.fn == UnaryFn::kSqrt || fn.fn == UnaryFn::kLog || fn.fn == UnaryFn::kReciprocal;
     Map in({19, 2, 17, 1, 1}), out({19, 2, 17, 0, 2});
     Random random(6);
     std::vector<float> values = random.values(19 * 2 * 17);
@@ -174,7 +219,8 @@ void test_every_function(const RowKernels& kernels) {
     in.fill(values);
     kernels.unary({in.ring(), out.ring(), 0, 2, nullptr, false, fn, {0, 2}});
     expect_near(out.dense(), expect_each(out.shape(), [&](uint32_t c, uint32_t y, uint32_t x) {
-                  return within(activate(fn, at(in, c, y, x)), 16);  // 4 ulp of the function, times 8 = |x|
+                  return within(activate(fn, at(in, c, y, x)),
+                                16);  // 4 ulp of the function, times 8 = |x|
                 }));
     kernels.unary({in.ring(), in.ring(), 0, 2, nullptr, false, fn, {0, 2}});
     EXPECT_EQ(in.dense(), out.dense()) << "in place";
@@ -191,15 +237,18 @@ void test_unary(const RowKernels& kernels) {
     const uint32_t blocks = in.shape().blocks();
     for (bool prelu : {false, true}) {
       const uint32_t rows = prelu ? 1 : 2;
-      const TileGrid grid = *make_tile_grid({WeightsKind::kVectors, StoredType::kF32, 0, channels, rows, 1, 0});
+      const TileGrid grid =
+          *make_tile_grid({WeightsKind::kVectors, StoredType::kF32, 0, channels, rows, 1, 0});
       const Floats stream = packed(grid, {v.begin(), v.begin() + rows * channels}, {}, kernels);
       const Unary fn = {UnaryFn::kRelu};
       const Unary none = {};
-      kernels.unary({in.ring(), out.ring(), 0, blocks, stream.data(), prelu, prelu ? none : fn, {0, 3}});
+      kernels.unary(
+          {in.ring(), out.ring(), 0, blocks, stream.data(), prelu, prelu ? none : fn, {0, 3}});
       expect_near(out.dense(), expect_each(out.shape(), [&](uint32_t c, uint32_t y, uint32_t x) {
                     const double value = at(in, c, y, x), first = static_cast<double>(v[c]);
                     if (prelu) return within(value >= 0 ? value : value * first, 2);
-                    return within(std::max(0.0, value * first + static_cast<double>(v[channels + c])), 4);
+                    return within(
+                        std::max(0.0, value * first + static_cast<double>(v[channels + c])), 4);
                   }));
     }
   });
@@ -207,21 +256,29 @@ void test_unary(const RowKernels& kernels) {
 
 double binary_reference(BinaryFn fn, double a, double b) {
   switch (fn) {
-    case BinaryFn::kAdd: return a + b;
-    case BinaryFn::kSub: return a - b;
-    case BinaryFn::kMul: return a * b;
-    case BinaryFn::kDiv: return a / b;
-    case BinaryFn::kMax: return std::max(a, b);
-    case BinaryFn::kMin: return std::min(a, b);
-    case BinaryFn::kPow: return std::pow(a, b);
+    case BinaryFn::kAdd:
+      return a + b;
+    case BinaryFn::kSub:
+      return a - b;
+    case BinaryFn::kMul:
+      return a * b;
+    case BinaryFn::kDiv:
+      return a / b;
+    case BinaryFn::kMax:
+      return std::max(a, b);
+    case BinaryFn::kMin:
+      return std::min(a, b);
+    case BinaryFn::kPow:
+      return std::pow(a, b);
   }
   return 0;
 }
 
-void test_binary_at(const RowKernels& kernels, uint32_t channels, uint32_t width, BinaryFn fn, bool swap,
-                    bool broadcast) {
+void test_binary_at(const RowKernels& kernels, uint32_t channels, uint32_t width, BinaryFn fn,
+                    bool swap, bool broadcast) {
   Random random(8);
-  Map a({channels, 3, width, 1, 1}), b({channels, broadcast ? 1u : 3u, broadcast ? 1u : width, 2, 0});
+  Map a({channels, 3, width, 1, 1}),
+      b({channels, broadcast ? 1u : 3u, broadcast ? 1u : width, 2, 0});
   Map out({channels, 3, width, 0, 2});
   const auto positive = [&](size_t n) {
     std::vector<float> v = random.values(n);
@@ -234,8 +291,10 @@ void test_binary_at(const RowKernels& kernels, uint32_t channels, uint32_t width
   const Unary clip = {UnaryFn::kClip, 0.0f, 2.0f};
   kernels.binary({a.ring(), b.ring(), out.ring(), 0, blocks, fn, swap, clip, {0, 3}});
   expect_near(out.dense(), expect_each(out.shape(), [&](uint32_t c, uint32_t y, uint32_t x) {
-                const double left = at(a, c, y, x), right = at(b, c, broadcast ? 0 : y, broadcast ? 0 : x);
-                const double value = swap ? binary_reference(fn, right, left) : binary_reference(fn, left, right);
+                const double left = at(a, c, y, x),
+                             right = at(b, c, broadcast ? 0 : y, broadcast ? 0 : x);
+                const double value =
+                    swap ? binary_reference(fn, right, left) : binary_reference(fn, left, right);
                 return within(activate(clip, value), 6);
               }));
   kernels.binary({a.ring(), b.ring(), a.ring(), 0, blocks, fn, swap, clip, {0, 3}});
@@ -266,9 +325,11 @@ void test_lrn(const RowKernels& kernels) {
                     double sum = 0;
                     const int64_t first = int64_t{c} - (size - 1) / 2, last = int64_t{c} + size / 2;
                     for (int64_t j = std::max(first, int64_t{0}); j <= last && j < channels; ++j) {
-                      sum += at(in, static_cast<uint32_t>(j), y, x) * at(in, static_cast<uint32_t>(j), y, x);
+                      sum += at(in, static_cast<uint32_t>(j), y, x) *
+                             at(in, static_cast<uint32_t>(j), y, x);
                     }
-                    return within(at(in, c, y, x) * std::pow(1.5 + static_cast<double>(0.9f) / size * sum, -0.75),
+                    return within(at(in, c, y, x) *
+                                      std::pow(1.5 + static_cast<double>(0.9f) / size * sum, -0.75),
                                   size + 8.0);
                   }));
     }
@@ -303,7 +364,8 @@ void test_copy(const RowKernels& kernels) {
     for (uint32_t begin : {0u, 1u, 3u, 15u, 16u, 17u, 32u, 40u}) {
       SCOPED_TRACE(std::to_string(channels) + " channels at " + std::to_string(begin));
       const uint32_t width = 6, total = begin + channels + 5;
-      Map part({channels, 2, width, 1, 0}), wide({total, 2, width, 0, 2}), back({channels, 2, width, 2, 1});
+      Map part({channels, 2, width, 1, 0}), wide({total, 2, width, 0, 2}),
+          back({channels, 2, width, 2, 1});
       part.fill(random.values(size_t{channels} * 2 * width));
       const std::vector<float> before = random.values(size_t{total} * 2 * width);
       wide.fill(before);
@@ -379,7 +441,8 @@ float half_value(uint32_t bits) {
   const int exponent = static_cast<int>(bits >> 10 & 31), mantissa = static_cast<int>(bits & 1023);
   const double sign = bits & 0x8000 ? -1 : 1;
   if (exponent == 31) return static_cast<float>(sign * INFINITY);
-  const double value = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+  const double value =
+      exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
   return static_cast<float>(sign * value);
 }
 
@@ -389,21 +452,26 @@ void test_all_halves(const RowKernels& kernels) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     if ((bits & 0x7fff) <= 0x7c00) values.push_back(half_value(bits));
   }
-  const TileGrid grid = *make_tile_grid({WeightsKind::kPlain, StoredType::kF16, 0, 0, 1, 1, values.size()});
+  const TileGrid grid =
+      *make_tile_grid({WeightsKind::kPlain, StoredType::kF16, 0, 0, 1, 1, values.size()});
   const Floats expanded = packed(grid, values, {}, kernels);
   for (size_t i = 0; i < values.size(); ++i) ASSERT_EQ(expanded.data()[i], values[i]) << i;
   // Between two neighbours: to the nearer, ties to the even one.
   std::vector<float> between, nearest;
   for (uint32_t bits = 0; bits < 0x7bff; bits += 37) {
-    const float low = half_value(bits), high = half_value(bits + 1), middle = low + (high - low) / 2;
-    between.insert(between.end(), {std::nextafter(middle, 0.0f), middle, std::nextafter(middle, 1e9f)});
+    const float low = half_value(bits), high = half_value(bits + 1),
+                middle = low + (high - low) / 2;
+    between.insert(between.end(),
+                   {std::nextafter(middle, 0.0f), middle, std::nextafter(middle, 1e9f)});
     nearest.insert(nearest.end(), {low, bits % 2 ? high : low, high});
   }
   between.push_back(65520.0f);
   nearest.push_back(INFINITY);
-  const TileGrid some = *make_tile_grid({WeightsKind::kPlain, StoredType::kF16, 0, 0, 1, 1, between.size()});
+  const TileGrid some =
+      *make_tile_grid({WeightsKind::kPlain, StoredType::kF16, 0, 0, 1, 1, between.size()});
   const Floats rounded = packed(some, between, {}, kernels);
-  for (size_t i = 0; i < between.size(); ++i) ASSERT_EQ(rounded.data()[i], nearest[i]) << between[i];
+  for (size_t i = 0; i < between.size(); ++i)
+    ASSERT_EQ(rounded.data()[i], nearest[i]) << between[i];
 }
 
 void test_expand_f16(const RowKernels& kernels) {
@@ -422,17 +490,20 @@ void test_expand_f16(const RowKernels& kernels) {
     if (shape.kind == WeightsKind::kPlain) count = shape.element_count;
     std::vector<float> weights(count);
     // Multiples of 1/64 below 16: halves hold them exactly.
-    for (float& w : weights) w = static_cast<float>(static_cast<int>(random.below(2048)) - 1024) / 64;
-    const std::vector<float> bias = shape.kind == WeightsKind::kConv || shape.kind == WeightsKind::kDepthwise
-                                        ? random.values(shape.out_channels)
-                                        : std::vector<float>();
+    for (float& w : weights)
+      w = static_cast<float>(static_cast<int>(random.below(2048)) - 1024) / 64;
+    const std::vector<float> bias =
+        shape.kind == WeightsKind::kConv || shape.kind == WeightsKind::kDepthwise
+            ? random.values(shape.out_channels)
+            : std::vector<float>();
     shape.stored = StoredType::kF16;
     const Floats from_halves = packed(*make_tile_grid(shape), weights, bias, kernels);
     shape.stored = StoredType::kF32;
     const Floats from_floats = packed(*make_tile_grid(shape), weights, bias, kernels);
     ASSERT_EQ(from_halves.size(), from_floats.size());
     const size_t meaningful = shape.kind == WeightsKind::kPlain ? count : from_floats.size();
-    ASSERT_EQ(std::memcmp(from_halves.data(), from_floats.data(), meaningful * sizeof(float)), 0) << i;
+    ASSERT_EQ(std::memcmp(from_halves.data(), from_floats.data(), meaningful * sizeof(float)), 0)
+        << i;
   }
 }
 

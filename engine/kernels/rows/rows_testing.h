@@ -45,11 +45,13 @@ class Random {
 struct AlignedFree {
   void operator()(void* p) const { std::free(p); }
 };
-// 64-byte aligned floats, exactly as many as asked for, so that a sanitizer sees what reaches beyond.
+// 64-byte aligned floats, exactly as many as asked for, so that a sanitizer sees what reaches
+// beyond.
 class Floats {
  public:
   explicit Floats(size_t count)
-      : count_(count), data_(static_cast<float*>(std::aligned_alloc(64, (count * 4 + 63) / 64 * 64))) {
+      : count_(count),
+        data_(static_cast<float*>(std::aligned_alloc(64, (count * 4 + 63) / 64 * 64))) {
     for (size_t i = 0; i < count; ++i) data_.get()[i] = 0;
   }
   float* data() const { return data_.get(); }
@@ -137,7 +139,8 @@ struct Expected {
   double value;
   double tolerance;
 };
-inline constexpr double kEpsilon = 5.9604644775390625e-8;  // 2^-24, the relative error of one rounding
+inline constexpr double kEpsilon =
+    5.9604644775390625e-8;  // 2^-24, the relative error of one rounding
 
 inline void expect_near(const std::vector<float>& actual, const std::vector<Expected>& expected) {
   ASSERT_EQ(actual.size(), expected.size());
@@ -150,36 +153,57 @@ inline void expect_near(const std::vector<float>& actual, const std::vector<Expe
 inline double activate(const Unary& fn, double x) {
   const double a = static_cast<double>(fn.a), b = static_cast<double>(fn.b);
   switch (fn.fn) {
-    case UnaryFn::kRelu: return std::max(x, 0.0);
-    case UnaryFn::kLeakyRelu: return x >= 0 ? x : a * x;
-    case UnaryFn::kClip: return std::min(std::max(x, a), b);
-    case UnaryFn::kSigmoid: return 1 / (1 + std::exp(-x));
-    case UnaryFn::kHardSigmoid: return std::min(std::max(a * x + b, 0.0), 1.0);
-    case UnaryFn::kHardSwish: return x * std::min(std::max(x / 6 + 0.5, 0.0), 1.0);
-    case UnaryFn::kSwish: return x / (1 + std::exp(-x));
-    case UnaryFn::kTanh: return std::tanh(x);
-    case UnaryFn::kElu: return x >= 0 ? x : a * std::expm1(x);
-    case UnaryFn::kSelu: return b * (x >= 0 ? x : a * std::expm1(x));
-    case UnaryFn::kSoftplus: return std::log1p(std::exp(x));
-    case UnaryFn::kGelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
+    case UnaryFn::kRelu:
+      return std::max(x, 0.0);
+    case UnaryFn::kLeakyRelu:
+      return x >= 0 ? x : a * x;
+    case UnaryFn::kClip:
+      return std::min(std::max(x, a), b);
+    case UnaryFn::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case UnaryFn::kHardSigmoid:
+      return std::min(std::max(a * x + b, 0.0), 1.0);
+    case UnaryFn::kHardSwish:
+      return x * std::min(std::max(x / 6 + 0.5, 0.0), 1.0);
+    case UnaryFn::kSwish:
+      return x / (1 + std::exp(-x));
+    case UnaryFn::kTanh:
+      return std::tanh(x);
+    case UnaryFn::kElu:
+      return x >= 0 ? x : a * std::expm1(x);
+    case UnaryFn::kSelu:
+      return b * (x >= 0 ? x : a * std::expm1(x));
+    case UnaryFn::kSoftplus:
+      return std::log1p(std::exp(x));
+    case UnaryFn::kGelu:
+      return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
     case UnaryFn::kGeluTanh:
-      return x / 2 * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
-    case UnaryFn::kErf: return std::erf(x);
-    case UnaryFn::kSqrt: return std::sqrt(x);
-    case UnaryFn::kExp: return std::exp(x);
-    case UnaryFn::kLog: return std::log(x);
-    case UnaryFn::kNeg: return -x;
-    case UnaryFn::kAbs: return std::fabs(x);
-    case UnaryFn::kReciprocal: return 1 / x;
+      return x / 2 *
+             (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+    case UnaryFn::kErf:
+      return std::erf(x);
+    case UnaryFn::kSqrt:
+      return std::sqrt(x);
+    case UnaryFn::kExp:
+      return std::exp(x);
+    case UnaryFn::kLog:
+      return std::log(x);
+    case UnaryFn::kNeg:
+      return -x;
+    case UnaryFn::kAbs:
+      return std::fabs(x);
+    case UnaryFn::kReciprocal:
+      return 1 / x;
     case UnaryFn::kNone:
-    case UnaryFn::kCount: break;
+    case UnaryFn::kCount:
+      break;
   }
   return x;
 }
 
 // Writes the stream of a weights shape and expands it tile by tile to what kernels read.
-inline Floats packed(const TileGrid& grid, const std::vector<float>& weights, const std::vector<float>& bias,
-                     const RowKernels& kernels) {
+inline Floats packed(const TileGrid& grid, const std::vector<float>& weights,
+                     const std::vector<float>& bias, const RowKernels& kernels) {
   std::vector<std::byte> stream(grid.stored_bytes);
   pack_weights(grid, weights, bias, stream);
   Floats expanded(grid.expanded_bytes / sizeof(float));

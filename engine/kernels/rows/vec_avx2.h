@@ -71,7 +71,8 @@ inline void transpose8(__m256 (&r)[8]) {
   __m256 t[8];
   for (int g = 0; g < 8; g += 4) {
     const __m256 a = _mm256_unpacklo_ps(r[g], r[g + 1]), b = _mm256_unpackhi_ps(r[g], r[g + 1]);
-    const __m256 c = _mm256_unpacklo_ps(r[g + 2], r[g + 3]), d = _mm256_unpackhi_ps(r[g + 2], r[g + 3]);
+    const __m256 c = _mm256_unpacklo_ps(r[g + 2], r[g + 3]),
+                 d = _mm256_unpackhi_ps(r[g + 2], r[g + 3]);
     t[g] = _mm256_shuffle_ps(a, c, 0x44);
     t[g + 1] = _mm256_shuffle_ps(a, c, 0xee);
     t[g + 2] = _mm256_shuffle_ps(b, d, 0x44);

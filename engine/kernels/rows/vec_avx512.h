@@ -1,7 +1,7 @@
 #pragma once
-// Sixteen floats, one channel block of a pixel. The rows kernels are written once over this interface, which
-// vec_avx512.h, vec_avx2.h and vec_generic.h each define in a namespace of their own (CARREL_ROWS_ISA), so that
-// no instruction of a higher ISA can be linked into a lower one.
+// Sixteen floats, one channel block of a pixel. The rows kernels are written once over this
+// interface, which vec_avx512.h, vec_avx2.h and vec_generic.h each define in a namespace of their
+// own (CARREL_ROWS_ISA), so that no instruction of a higher ISA can be linked into a lower one.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -44,8 +44,12 @@ inline Vec select(LaneMask m, Vec inside, Vec outside) {
   return {_mm512_mask_blend_ps(m.m, outside.v, inside.v)};
 }
 // The first n <= 16 floats at p, the rest zero; touches no other.
-inline Vec load_first(const float* p, uint32_t n) { return {_mm512_maskz_loadu_ps(lanes(0, n).m, p)}; }
-inline void store_first(float* p, uint32_t n, Vec v) { _mm512_mask_storeu_ps(p, lanes(0, n).m, v.v); }
+inline Vec load_first(const float* p, uint32_t n) {
+  return {_mm512_maskz_loadu_ps(lanes(0, n).m, p)};
+}
+inline void store_first(float* p, uint32_t n, Vec v) {
+  _mm512_mask_storeu_ps(p, lanes(0, n).m, v.v);
+}
 // Lanes [shift, shift + 16) of low and high in a row; shift <= 16.
 inline Vec join(Vec low, Vec high, uint32_t shift) {
   const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -54,8 +58,8 @@ inline Vec join(Vec low, Vec high, uint32_t shift) {
   return {_mm512_permutex2var_ps(low.v, index, high.v)};
 }
 
-// Hides from the compiler where a value or pointer came from: it neither loads the value again for every use nor
-// takes the address apart into one register per offset.
+// Hides from the compiler where a value or pointer came from: it neither loads the value again for
+// every use nor takes the address apart into one register per offset.
 inline void keep(Vec& v) { asm("" : "+v"(v.v)); }
 inline void keep(const float*& p) { asm("" : "+r"(p)); }
 

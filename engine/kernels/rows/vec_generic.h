@@ -1,6 +1,6 @@
 #pragma once
-// Sixteen floats in four 128-bit vectors of the compiler: what every 64-bit machine has. See vec_avx512.h for the
-// meaning of each function.
+// Sixteen floats in four 128-bit vectors of the compiler: what every 64-bit machine has. See
+// vec_avx512.h for the meaning of each function.
 #include <cstdint>
 
 #define CARREL_ROWS_ISA rows_generic
@@ -94,8 +94,8 @@ inline void transpose(Vec (&r)[16]) {
   for (int i = 0; i < 16; ++i) r[i] = load(b[i]);
 }
 
-// Eight halves to floats. Denormal halves are normal floats; their conversion goes through integers, as a CPU that
-// treats denormals as zero would lose them in a multiplication.
+// Eight halves to floats. Denormal halves are normal floats; their conversion goes through
+// integers, as a CPU that treats denormals as zero would lose them in a multiplication.
 inline void expand_eight(const void* halves, float* floats) {
   uint16_t h[8];
   __builtin_memcpy(h, halves, sizeof(h));
@@ -114,7 +114,8 @@ inline void expand_eight(const void* halves, float* floats) {
 
 #undef CARREL_EACH_PART
 
-// Pixels of one block whose sums stay in registers: 16 registers of 128 bits on x86-64, 32 on aarch64.
+// Pixels of one block whose sums stay in registers: 16 registers of 128 bits on x86-64, 32 on
+// aarch64.
 #if defined(__aarch64__)
 inline constexpr int kTilePixels = 4;
 #else
