@@ -159,7 +159,7 @@ struct OpDesc {
 static_assert(sizeof(OpDesc) == 136);
 
 // One static action: `op` on rows [row_begin, row_begin + row_count) of its output (kGlobalPool, kSpill, kOutput,
-// kRowsToPlain: of its input). kLoad and kPlain ignore the rows.
+// kRowsToPlain: of its input), at most as many as that ring has. kLoad and kPlain ignore the rows.
 struct Step {
   uint16_t op = 0;
   uint16_t row_count = 0;
@@ -184,6 +184,8 @@ struct ProgramView {
 // buffers. The same for every program; checked against the real executable by a test.
 uint64_t runtime_reserve_bytes(uint32_t threads);
 
+// Elements of a plain tensor of a validated program.
+uint64_t plain_count(const ProgramView& program, const TensorDesc& tensor);
 // Plaintext bytes of the largest block that an input or output of the program crosses in; 0 without any.
 uint64_t least_boundary_buffer_bytes(std::span<const StoreDesc> stores);
 // Where block `block` of a store lies in the untrusted area.

@@ -12,9 +12,6 @@ inline Error refuse(const char* table, uint64_t index, const char* what) {
     if (!(condition)) return refuse(table, index, what);          \
   } while (0)
 
-// Elements of a plain tensor; requires validated tables.
-uint64_t plain_count(const ProgramView& program, const TensorDesc& t);
-
 Status validate_header(const ProgramView& program);
 Status validate_tensors(const ProgramView& program);
 Status validate_streams(const ProgramView& program);

@@ -4,23 +4,33 @@
 namespace carrel {
 namespace {
 
-// Rows that a step of `op` may name; 0: the step has no rows.
-uint32_t row_domain(const ProgramView& program, const OpDesc& op) {
+// What the rows of a step count.
+struct RowDomain {
+  uint32_t rows = 0;       // 0: the step has no rows
+  uint32_t most = ~0u;     // at a time: two rows of one step never share a slot of a ring
+};
+
+RowDomain map_domain(const TensorDesc& t, uint32_t rows) {
+  return t.kind == TensorKind::kMap ? RowDomain{rows, t.ring_rows} : RowDomain{rows};
+}
+
+RowDomain row_domain(const ProgramView& program, const OpDesc& op) {
   switch (op.opcode) {
     case Opcode::kLoad:
     case Opcode::kPlain:
     case Opcode::kCount:
-      return 0;
+      return {};
     case Opcode::kInput:
+    case Opcode::kFetch:
+      return map_domain(program.tensors[op.out], program.stores[op.store].block_count);
     case Opcode::kOutput:
     case Opcode::kSpill:
-    case Opcode::kFetch:
-      return program.stores[op.store].block_count;
+      return map_domain(program.tensors[op.in0], program.stores[op.store].block_count);
     case Opcode::kGlobalPool:
     case Opcode::kRowsToPlain:
-      return program.tensors[op.in0].height;
+      return map_domain(program.tensors[op.in0], program.tensors[op.in0].height);
     default:
-      return program.tensors[op.out].height;
+      return map_domain(program.tensors[op.out], program.tensors[op.out].height);
   }
 }
 
@@ -66,10 +76,12 @@ Status validate_steps(const ProgramView& program) {
     const Step& step = program.steps[i];
     CARREL_REQUIRE(step.op < program.ops.size(), "step", i, "no such operator");
     const OpDesc& op = program.ops[step.op];
-    const uint32_t rows = row_domain(program, op);
-    if (rows == 0) continue;
-    CARREL_REQUIRE(step.row_count > 0 && step.row_begin < rows && step.row_count <= rows - step.row_begin, "step", i,
-                   "rows are out of range");
+    const RowDomain domain = row_domain(program, op);
+    if (domain.rows == 0) continue;
+    CARREL_REQUIRE(step.row_count > 0 && step.row_begin < domain.rows &&
+                       step.row_count <= domain.rows - step.row_begin,
+                   "step", i, "rows are out of range");
+    CARREL_REQUIRE(step.row_count <= domain.most, "step", i, "more rows than the ring has");
     CARREL_RETURN_IF_ERROR(order.follow(op, step, i));
   }
   return order.finish();

@@ -12,6 +12,8 @@
 
 namespace carrel {
 
+class CheckedHost;
+
 struct EngineConfig {
   std::span<std::byte> block;  // trusted, 4096-aligned, zeroed; budget - runtime_reserve_bytes(threads)
   uint32_t threads = 1;
@@ -39,6 +41,8 @@ class Engine {
 
   // Runs worker `index` (1 .. threads - 1) until close(); called by the platform on a thread of its own.
   void worker_loop(uint32_t index);
+  // The checked way to the host, for serve(). Requires an open engine.
+  CheckedHost* host();
   // Ends the worker loops and waits until the threads that entered one have left it. May be called twice.
   void close();
 

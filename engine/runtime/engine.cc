@@ -1,0 +1,206 @@
+#include "engine/runtime/engine.h"
+
+#include <new>
+#include <optional>
+
+#include "base/checked.h"
+#include "base/wipe.h"
+#include "engine/runtime/executor.h"
+#include "engine/runtime/float_mode.h"
+#include "engine/runtime/sealed_access.h"
+
+namespace carrel {
+namespace {
+
+// Programs state their instruction set, so that their results do not depend on the machine beyond it.
+CpuMask limit_isa(CpuMask cpu, IsaLevel isa) {
+  if (isa < IsaLevel::kAvx512) cpu &= ~CpuMask{kCpuAvx512 | kCpuVnni};
+  if (isa < IsaLevel::kAvx2) cpu &= ~CpuMask{kCpuAvx2};
+  return cpu;
+}
+
+}  // namespace
+
+class Engine::State {
+ public:
+  explicit State(const EngineConfig& config) : config_(config) {}
+  ~State();
+
+  Status open(Host* host, const SessionSecrets& secrets);
+  Status prepare(const Request& request);
+  Status run(const Request& request, RunStats* stats);
+  CheckedHost* host() { return &host_; }
+  Workers* workers() { return &workers_; }
+  bool dead() const { return dead_; }
+
+ private:
+  Status usable() const;
+  Status load_program(const Request& request);
+  Status attach_program(std::span<std::byte> blob);
+  // Wipes if the session cannot go on.
+  Status settle(Status status);
+  void wipe_all();
+
+  EngineConfig config_;
+  CheckedHost host_;
+  Workers workers_;
+  ModelId model_id_ = {};
+  ModelKeys keys_ = {};
+  std::optional<Gcm> tile_key_;
+  BlockGate gate_;
+  Arena arena_;
+  TileStream tiles_;
+  Executor executor_;
+  ProgramView program_;
+  uint64_t last_counter_ = 0;
+  bool any_run_ = false;
+  bool prepared_ = false;
+  bool loaded_once_ = false;
+  bool dead_ = false;
+};
+
+Engine::State::~State() {
+  workers_.close();
+  wipe_all();
+}
+
+void Engine::State::wipe_all() {
+  tile_key_.reset();
+  gate_.wipe_keys();
+  wipe(&keys_, sizeof(keys_));
+  wipe(config_.block.data(), config_.block.size());
+  program_ = {};
+  prepared_ = false;
+}
+
+Status Engine::State::settle(Status status) {
+  if (!status.ok() && status.error().code() == ErrorCode::kAuthentication) {
+    dead_ = true;
+    wipe_all();
+  }
+  return status;
+}
+
+Status Engine::State::usable() const {
+  if (!dead_) return ok_status();
+  return Error(ErrorCode::kAuthentication, "the session ended with a failed authentication");
+}
+
+Status Engine::State::open(Host* host, const SessionSecrets& secrets) {
+  if (config_.threads < 1 || config_.threads > kMaxThreads) {
+    return Error(ErrorCode::kInvalidInput, "threads must be between 1 and %u", kMaxThreads);
+  }
+  if (reinterpret_cast<uintptr_t>(config_.block.data()) % 64 != 0) {
+    return Error(ErrorCode::kPlatform, "the trusted block is misaligned");
+  }
+  CARREL_RETURN_IF_ERROR(host_.attach(host, config_.block));
+  workers_.attach(&host_, config_.threads);
+  CARREL_RETURN_IF_ERROR(open_sealed_model(&host_, secrets, &model_id_, &keys_));
+  tile_key_.emplace(keys_.tiles, config_.cpu);
+  wipe(&keys_.tiles, sizeof(keys_.tiles));
+  return gate_.set_keys(secrets.session_key, config_.cpu);
+}
+
+Status Engine::State::prepare(const Request& request) {
+  CARREL_RETURN_IF_ERROR(usable());
+  if (prepared_) return Error(ErrorCode::kInvalidInput, "the session already has a program");
+  const Status status = load_program(request);
+  if (!status.ok()) wipe(config_.block.data(), config_.block.size());
+  prepared_ = status.ok();
+  return settle(status);
+}
+
+Status Engine::State::load_program(const Request& request) {
+  const uint64_t bytes = request.args[1];
+  if (bytes < sizeof(ProgramHeader) || bytes > UINT32_MAX) {
+    return Error(ErrorCode::kInvalidInput, "a program of %llu bytes", static_cast<unsigned long long>(bytes));
+  }
+  if (bytes > config_.block.size()) {
+    const uint64_t least = runtime_reserve_bytes(config_.threads) + bytes;
+    return Error(ErrorCode::kBudgetTooSmall, "the program alone needs %llu bytes", static_cast<unsigned long long>(bytes))
+        .with_detail(least);
+  }
+  const std::span<std::byte> blob = config_.block.first(bytes);
+  CARREL_RETURN_IF_ERROR(read_program(&host_, model_id_, keys_, config_.cpu, {request.args[0], request.args[2]}, blob));
+  return attach_program(blob);
+}
+
+Status Engine::State::attach_program(std::span<std::byte> blob) {
+  CARREL_ASSIGN(program_, parse_program(blob));
+  CARREL_RETURN_IF_ERROR(validate_program(program_));
+  const ProgramHeader& header = *program_.header;
+  if (header.threads != config_.threads) {
+    return Error(ErrorCode::kInvalidInput, "the program is for %u threads, the session has %u", header.threads,
+                 config_.threads);
+  }
+  const IsaLevel isa = static_cast<IsaLevel>(header.isa);
+  if (isa > isa_level(config_.cpu)) {
+    return Error(ErrorCode::kUnsupported, "the program needs %s, which this session may not use", isa_name(isa));
+  }
+  CARREL_RETURN_IF_ERROR(arena_.attach(config_.block, header, config_.trace));
+  CARREL_RETURN_IF_ERROR(host_.fix_shared_area(header.store_bytes));
+  const RowKernels& kernels = row_kernels(limit_isa(config_.cpu, isa));
+  gate_.set_area(host_.shared_area());
+  tiles_.attach(&host_, &*tile_key_, model_id_, &kernels);
+  executor_.attach(program_, {&arena_, &workers_, &tiles_, &gate_, &kernels, config_.trace, !host_.model_map().empty()});
+  wipe(&keys_, sizeof(keys_));
+  return ok_status();
+}
+
+Status Engine::State::run(const Request& request, RunStats* stats) {
+  CARREL_RETURN_IF_ERROR(usable());
+  if (!prepared_) return Error(ErrorCode::kInvalidInput, "the session has no program yet");
+  const uint64_t counter = request.args[0];
+  if (any_run_ && counter <= last_counter_) {
+    return Error(ErrorCode::kInvalidInput, "image counter %llu was used before",
+                 static_cast<unsigned long long>(counter));
+  }
+  // Before anything is sealed under it, and for good even if this run fails.
+  any_run_ = true;
+  last_counter_ = counter;
+  const FlushDenormals flush;
+  // The request that led here and the reply that will follow count too.
+  constexpr uint64_t kRequestAndReply = 2;
+  const uint64_t crossings_before = host_.crossings();
+  const uint64_t start = host_.nanoseconds();
+  *stats = RunStats();
+  const Status status = executor_.run(counter, !loaded_once_, stats);
+  if (status.ok()) loaded_once_ = true;
+  stats->nanoseconds = host_.nanoseconds() - start;
+  stats->crossings = host_.crossings() - crossings_before + kRequestAndReply;
+  stats->peak_trusted_bytes = runtime_reserve_bytes(config_.threads) + arena_.high_water_bytes();
+  return settle(status);
+}
+
+Status Engine::open(Host* host, const EngineConfig& config, SessionSecrets* secrets, Engine* engine) {
+  static_assert(sizeof(State) <= kEngineStateBytes && alignof(State) <= 64);
+  CARREL_CHECK(engine->state_ == nullptr);
+  State* state = new (engine->storage_) State(config);
+  const Status status = state->open(host, *secrets);
+  wipe(secrets, sizeof(*secrets));
+  if (status.ok()) {
+    engine->state_ = state;
+  } else {
+    state->~State();
+    wipe(engine->storage_, sizeof(engine->storage_));
+  }
+  return status;
+}
+
+Engine::~Engine() {
+  if (state_ == nullptr) return;
+  state_->~State();
+  wipe(storage_, sizeof(storage_));
+}
+
+Status Engine::prepare(const Request& request) { return state_->prepare(request); }
+Status Engine::run(const Request& request, RunStats* stats) { return state_->run(request, stats); }
+void Engine::worker_loop(uint32_t index) {
+  if (state_ != nullptr) state_->workers()->loop(index);
+}
+void Engine::close() {
+  if (state_ != nullptr) state_->workers()->close();
+}
+CheckedHost* Engine::host() { return state_->host(); }
+
+}  // namespace carrel

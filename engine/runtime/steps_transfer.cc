@@ -1,0 +1,104 @@
+// Blocks that cross to the untrusted side: inputs, outputs, spilled rows.
+#include <cstring>
+
+#include "engine/runtime/executor.h"
+
+namespace carrel {
+namespace {
+
+// The bytes of a plain tensor that block `block` holds; the rest of the block is zeros.
+struct PlainPiece {
+  std::byte* data;
+  uint64_t bytes;
+};
+PlainPiece piece_of(const ProgramView& program, const TensorDesc& t, std::byte* data, uint32_t block) {
+  const uint64_t begin = uint64_t{block} * kPlainBlockBytes;
+  const uint64_t left = plain_count(program, t) * sizeof(float) - begin;
+  return {data + begin, left < kPlainBlockBytes ? left : kPlainBlockBytes};
+}
+
+}  // namespace
+
+Status Executor::input(const OpDesc& op, RowRange blocks) {
+  const StoreDesc& store = program_.stores[op.store];
+  const TensorDesc& t = tensor(op.out);
+  record_blocks(TraceKind::kInput, store, blocks);
+  std::byte* buffer = parts_.arena->claim_boundary_buffer(store.block_bytes);
+  if (t.kind == TensorKind::kPlain) {
+    std::byte* data = reinterpret_cast<std::byte*>(plain_data(op.out));
+    for (uint32_t b = blocks.begin; b < blocks.end; ++b) {
+      const PlainPiece piece = piece_of(program_, t, data, b);
+      CARREL_RETURN_IF_ERROR(parts_.gate->open(store, b, counter_, buffer));
+      if (piece.bytes > 0) std::memcpy(piece.data, buffer, piece.bytes);
+    }
+    return ok_status();
+  }
+  const RowRing out = ring(op.out);
+  for (uint32_t y = blocks.begin; y < blocks.end; ++y) {
+    CARREL_RETURN_IF_ERROR(parts_.gate->open(store, y, counter_, buffer));
+    parts_.kernels->dense_to_row({out, reinterpret_cast<float*>(buffer), out.shape.width, y});
+  }
+  zero_pads(out, blocks);
+  return ok_status();
+}
+
+Status Executor::output(const OpDesc& op, RowRange blocks) {
+  const StoreDesc& store = program_.stores[op.store];
+  const TensorDesc& t = tensor(op.in0);
+  record_blocks(TraceKind::kOutput, store, blocks);
+  std::byte* buffer = parts_.arena->claim_boundary_buffer(store.block_bytes);
+  if (t.kind == TensorKind::kPlain) {
+    std::byte* data = reinterpret_cast<std::byte*>(plain_data(op.in0));
+    for (uint32_t b = blocks.begin; b < blocks.end; ++b) {
+      const PlainPiece piece = piece_of(program_, t, data, b);
+      if (piece.bytes > 0) std::memcpy(buffer, piece.data, piece.bytes);
+      std::memset(buffer + piece.bytes, 0, store.block_bytes - piece.bytes);
+      parts_.gate->seal(store, b, counter_, buffer);
+    }
+    return ok_status();
+  }
+  const RowRing in = ring(op.in0);
+  for (uint32_t y = blocks.begin; y < blocks.end; ++y) {
+    parts_.kernels->row_to_dense({in, reinterpret_cast<float*>(buffer), in.shape.width, y});
+    parts_.gate->seal(store, y, counter_, buffer);
+  }
+  return ok_status();
+}
+
+Status Executor::spill(const OpDesc& op, RowRange rows) {
+  const StoreDesc& store = program_.stores[op.store];
+  record_blocks(TraceKind::kSpillOut, store, rows);
+  const RowRing in = ring(op.in0);
+  stats_->bytes_spilled += uint64_t{count_of(rows)} * store.block_bytes;
+  const uint32_t threads = parts_.workers->threads();
+  const uint32_t used = threads < count_of(rows) ? threads : count_of(rows);
+  auto task = [&](uint32_t thread) -> Status {
+    const RowRange part = part_of(rows, used, thread);
+    for (uint32_t y = part.begin; y < part.end; ++y) {
+      parts_.gate->seal(store, y, counter_, reinterpret_cast<const std::byte*>(in.block_row(y, 0)));
+    }
+    return ok_status();
+  };
+  return parts_.workers->run(used, task);
+}
+
+// The rows come back verbatim, pads included.
+Status Executor::fetch(const OpDesc& op, RowRange rows) {
+  const StoreDesc& store = program_.stores[op.store];
+  record_blocks(TraceKind::kSpillIn, store, rows);
+  const RowRing out = ring(op.out);
+  stats_->bytes_fetched += uint64_t{count_of(rows)} * store.block_bytes;
+  const uint32_t threads = parts_.workers->threads();
+  const uint32_t used = threads < count_of(rows) ? threads : count_of(rows);
+  auto task = [&](uint32_t thread) -> Status {
+    const RowRange part = part_of(rows, used, thread);
+    for (uint32_t y = part.begin; y < part.end; ++y) {
+      CARREL_RETURN_IF_ERROR(
+          parts_.gate->open(store, y, counter_, reinterpret_cast<std::byte*>(out.block_row(y, 0))));
+    }
+    return ok_status();
+  };
+  return parts_.workers->run(used, task);
+}
+
+}  // namespace carrel
