@@ -35,6 +35,11 @@ struct SealedInfo {
 Result<SealedInfo> read_sealed(const std::string& path);
 // The manifest's tag under `key`: kWrongKey or kAuthentication.
 Status authenticate_sealed(const SealedInfo& info, const SecretKey& key);
+// Program `index`, decrypted. Requires authenticate_sealed and index < info.programs.size(). Errors: kAuthentication.
+Result<std::vector<std::byte>> open_sealed_program(const SealedInfo& info, const SecretKey& key, size_t index);
+// The stream plan of the file, so that more programs can be planned for it. Errors: kUnsupported if this build would lay
+// the network's weights out otherwise.
+Result<StreamPlan> sealed_streams(const SealedInfo& info);
 // Every byte of the file: header, manifest, programs, every tile, every gap.
 Status verify_sealed(const std::string& path, const SecretKey& key, const SealProgress& progress);
 // Adds a program; same model id, fresh manifest salt; writes beside and renames.

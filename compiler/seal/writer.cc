@@ -1,0 +1,187 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/checked.h"
+#include "compiler/graph/serialize.h"
+#include "compiler/seal/file.h"
+#include "compiler/seal/keys.h"
+#include "compiler/seal/manifest.h"
+#include "compiler/seal/seal.h"
+#include "engine/kernels/rows/rows.h"
+
+namespace carrel {
+namespace {
+
+// A convolution is packed so many bytes at a time: large enough to be fast, small beside any network's weights.
+constexpr uint64_t kSliceBytes = uint64_t{4} << 20;
+// From here on rounding to half precision gives infinity.
+constexpr float kHalfOverflow = 65520.0f;
+
+const char* layer_name(const Graph& graph, const StreamPlan::Source& source) {
+  if (source.plain_value != kNoValue) return graph.value(source.plain_value).name.c_str();
+  return graph.node(source.node).name.c_str();
+}
+
+Status check_half_range(std::span<const float> weights, const char* layer) {
+  for (float w : weights) {
+    if (std::isfinite(w) && std::fabs(w) >= kHalfOverflow) {
+      return Error(ErrorCode::kInvalidInput, "%s: weight %g is beyond fp16's range; seal with --precision fp32",
+                   layer, static_cast<double>(w));
+    }
+  }
+  return ok_status();
+}
+
+// Some whole panels of a stream: a stream of its own with the same bytes.
+struct Slice {
+  WeightsShape shape;
+  uint32_t tile_begin = 0, tile_end = 0;
+  std::span<const float> weights, bias;
+};
+
+class TileWriter {
+ public:
+  TileWriter(const SecretKey& key, const SealedHeader& header, OutputFile* out, const SealProgress& progress)
+      : subkey_(sealing_subkey(key, header.salt, "carrel tiles")),
+        gcm_(subkey_.key, detect_cpu()),
+        header_(header),
+        out_(*out),
+        progress_(progress) {}
+  ~TileWriter() { wipe(packed_.data(), packed_.size()); }
+
+  Status write_stream(const StreamDesc& stream, const StreamWeights& weights) {
+    CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
+    CARREL_RETURN_IF_ERROR(out_.write_zeros(stream.file_offset - out_.position()));
+    if (stream.shape.kind != WeightsKind::kConv) {
+      return write_slice(stream, grid, {stream.shape, 0, grid.tile_count, weights.weights, weights.bias});
+    }
+    const uint64_t panel_bytes = std::max<uint64_t>(1, grid.stored_bytes / grid.panels);
+    const uint64_t panels_per_slice = round_up(std::max<uint64_t>(1, kSliceBytes / panel_bytes), grid.panels_per_tile);
+    for (uint64_t panel = 0; panel < grid.panels; panel += panels_per_slice) {
+      const uint64_t end = std::min<uint64_t>(panel + panels_per_slice, grid.panels);
+      CARREL_RETURN_IF_ERROR(write_slice(stream, grid, conv_slice(grid, weights, panel, end)));
+    }
+    return ok_status();
+  }
+
+ private:
+  static Slice conv_slice(const TileGrid& grid, const StreamWeights& weights, uint64_t panel, uint64_t panel_end) {
+    const WeightsShape& shape = grid.shape;
+    const uint64_t begin = panel * kPanelWidth;
+    const uint64_t end = std::min<uint64_t>(panel_end * kPanelWidth, shape.out_channels);
+    const uint64_t row = uint64_t{shape.in_channels} * shape.kernel_h * shape.kernel_w;
+    Slice slice;
+    slice.shape = shape;
+    slice.shape.out_channels = static_cast<uint32_t>(end - begin);
+    slice.weights = std::span(weights.weights).subspan(begin * row, (end - begin) * row);
+    if (!weights.bias.empty()) slice.bias = std::span(weights.bias).subspan(begin, end - begin);
+    const auto tile_of = [&](uint64_t p) {
+      return static_cast<uint32_t>(grid.chunks_per_panel > 1 ? p * grid.chunks_per_panel
+                                                             : ceil_div(p, grid.panels_per_tile));
+    };
+    slice.tile_begin = tile_of(panel);
+    slice.tile_end = tile_of(panel_end);
+    return slice;
+  }
+
+  Status write_slice(const StreamDesc& stream, const TileGrid& grid, const Slice& slice) {
+    const uint64_t base = tile_stored_offset(grid, slice.tile_begin);
+    CARREL_ASSIGN(const TileGrid own, make_tile_grid(slice.shape));
+    packed_.resize(own.stored_bytes);
+    CARREL_CHECK(base + own.stored_bytes == tile_stored_offset(grid, slice.tile_end));
+    pack_weights(own, slice.weights, slice.bias, packed_);
+    for (uint32_t t = slice.tile_begin; t < slice.tile_end; ++t) {
+      const std::byte* plain = packed_.data() + (tile_stored_offset(grid, t) - base);
+      CARREL_RETURN_IF_ERROR(write_tile(stream.first_tile + t, plain, tile_info(grid, t).stored_bytes));
+    }
+    return ok_status();
+  }
+
+  Status write_tile(uint64_t index, const std::byte* plain, uint32_t bytes) {
+    sealed_.resize(bytes + kTagBytes);
+    const TileAad aad = tile_aad(header_.model_id, index, bytes);
+    gcm_.seal(tile_nonce(index), bytes_of(aad), plain, sealed_.data(), bytes, sealed_.data() + bytes);
+    CARREL_RETURN_IF_ERROR(out_.write(sealed_));
+    if (progress_) progress_(out_.position() - kTilesOffset, header_.tiles_bytes);
+    return ok_status();
+  }
+
+  Subkey subkey_;
+  Gcm gcm_;
+  const SealedHeader& header_;
+  OutputFile& out_;
+  const SealProgress& progress_;
+  std::vector<std::byte> packed_, sealed_;
+};
+
+// The public part must describe the very streams that are written.
+Status check_architecture(std::span<const std::byte> architecture, StoredType stored, const StreamPlan& streams) {
+  CARREL_ASSIGN(const Graph parsed, parse_architecture(architecture));
+  CARREL_ASSIGN(const StreamPlan again, plan_streams(parsed, stored));
+  if (same_streams(again.streams, streams.streams)) return ok_status();
+  return Error(ErrorCode::kUnsupported, "the network's weights cannot be told apart from its architecture");
+}
+
+Result<std::vector<OwnedProgram>> plan_all(const Graph& graph, const StreamPlan& streams, const SealOptions& options,
+                                           std::vector<std::string>* notes) {
+  std::vector<OwnedProgram> programs;
+  for (const PlanRequest& request : options.programs) {
+    Result<Plan> plan = plan_program(graph, streams, request);
+    if (plan.ok()) {
+      programs.push_back({std::move(plan->program)});
+    } else if (plan.error().code() == ErrorCode::kBudgetTooSmall) {
+      if (notes != nullptr) notes->push_back(std::string("no program sealed: ") + plan.error().message());
+    } else {
+      return plan.error();
+    }
+  }
+  return programs;
+}
+
+Result<SealedHeader> new_header(const SecretKey& key, uint64_t tiles_bytes) {
+  SealedHeader header{};
+  std::memcpy(header.magic, kSealedMagic, sizeof(header.magic));
+  header.version = kSealedVersion;
+  header.header_bytes = sizeof(SealedHeader);
+  header.tiles_bytes = tiles_bytes;
+  CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(header.salt))));
+  CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(header.model_id.bytes))));
+  set_key_check(key, &header);
+  return header;
+}
+
+Status write_tiles(const Graph& graph, const StreamPlan& streams, TileWriter* tiles) {
+  for (size_t s = 0; s < streams.streams.size(); ++s) {
+    CARREL_ASSIGN(const StreamWeights weights, stream_weights(graph, streams, s));
+    if (streams.streams[s].shape.stored == StoredType::kF16) {
+      CARREL_RETURN_IF_ERROR(check_half_range(weights.weights, layer_name(graph, streams.sources[s])));
+    }
+    CARREL_RETURN_IF_ERROR(tiles->write_stream(streams.streams[s], weights));
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+Result<ModelId> seal_model(const Graph& graph, const SecretKey& key, const SealOptions& options,
+                           const std::string& path, const SealProgress& progress, std::vector<std::string>* notes) {
+  CARREL_ASSIGN(OutputFile out, OutputFile::create(path));
+  CARREL_ASSIGN(const StreamPlan streams, plan_streams(graph, options.stored));
+  const std::vector<std::byte> architecture = serialize_architecture(graph);
+  CARREL_RETURN_IF_ERROR(check_architecture(architecture, options.stored, streams));
+  CARREL_ASSIGN(const std::vector<OwnedProgram> programs, plan_all(graph, streams, options, notes));
+  CARREL_ASSIGN(SealedHeader header, new_header(key, streams.tiles_bytes));
+  CARREL_RETURN_IF_ERROR(out.write_zeros(kTilesOffset));
+  TileWriter tiles(key, header, &out, progress);
+  CARREL_RETURN_IF_ERROR(write_tiles(graph, streams, &tiles));
+  CARREL_RETURN_IF_ERROR(out.write_zeros(kTilesOffset + streams.tiles_bytes - out.position()));
+  CARREL_ASSIGN(const std::vector<std::byte> manifest,
+                build_manifest(key, options.stored, streams.streams, architecture, programs, &header));
+  CARREL_RETURN_IF_ERROR(out.write(manifest));
+  CARREL_RETURN_IF_ERROR(out.write_at(0, bytes_of(header)));
+  CARREL_RETURN_IF_ERROR(out.commit());
+  return header.model_id;
+}
+
+}  // namespace carrel
