@@ -3,6 +3,8 @@
 // of its output against double.
 //
 //   bench_rows [--isa=generic|avx2|avx512] [Google Benchmark's options]
+#include "bench/kernels/rows_bench.h"
+
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -12,8 +14,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include "engine/kernels/rows/rows.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -288,6 +288,10 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   const RowKernels& kernels = row_kernels(mask);
+#if defined(__x86_64__)
+  // As the runtime does: repeated in place, some functions end in denormals.
+  _mm_setcsr(_mm_getcsr() | 0x8040);
+#endif
   if (kernels.level != IsaLevel::kGeneric) g_peak_gflops = measure_peak(kernels.level);
   std::printf("rows kernels: %s, measured peak %.1f GF/s\n", isa_name(kernels.level),
               g_peak_gflops);
@@ -303,6 +307,7 @@ int main(int argc, char** argv) {
         [&](benchmark::State& state) { time_layer(state, layer, true, kernels); })
         ->Unit(benchmark::kMicrosecond);
   }
+  register_map_benchmarks(kernels);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

@@ -6,48 +6,62 @@
 
 namespace carrel::CARREL_ROWS_ISA {
 
-// Squares of block `block` at x, zero beyond the last channel and outside the map.
-inline Vec lrn_squares(const LrnCall& call, uint32_t y, uint32_t x, uint32_t block) {
-  const MapShape& shape = call.in.shape;
+// Squares of block `block` of the pixel whose first block is at `in`; zero beyond the last channel
+// and outside the map.
+inline Vec lrn_squares(const MapShape& shape, const float* in, uint32_t block) {
   if (block >= shape.blocks()) return splat(0.0f);
   const uint32_t left = shape.channels - block * kLanes;
-  const Vec v = load(call.in.pixel(y, static_cast<int32_t>(x), block));
+  const Vec v = load(in + block * shape.block_pitch());
   return select(lanes(0, left < kLanes ? left : kLanes), v * v, splat(0.0f));
 }
 
-// Sums of the squares in each lane's window, in channel order. Windows reach at most `reach_*`
-// channels to the sides; they are met block by block, each shifted to its place.
-inline Vec lrn_sum(const LrnCall& call, uint32_t y, uint32_t x, uint32_t block) {
+// Sums of the squares in each lane's window of channels [c - before, c + after], in channel order.
+// Lanes of two neighbouring blocks, joined, give the square at each distance.
+inline Vec lrn_sum(const LrnCall& call, const float* in, uint32_t block) {
+  constexpr int32_t kBlock = kLanes;
   const int32_t before = static_cast<int32_t>((call.size - 1) / 2);
   const int32_t after = static_cast<int32_t>(call.size / 2);
   Vec sum = splat(0.0f);
-  for (int32_t d = -before; d <= after; ++d) {
-    // Lane l wants channel 16 block + l + d: lanes of two neighbouring blocks.
-    const int32_t first = static_cast<int32_t>(block * kLanes) + d;
-    const int32_t low =
-        (first + static_cast<int32_t>(kLanes * call.size)) / static_cast<int32_t>(kLanes) -
-        static_cast<int32_t>(call.size);  // floor(first / 16)
-    const uint32_t shift = static_cast<uint32_t>(first - low * static_cast<int32_t>(kLanes));
+  for (int32_t d = -before; d <= after;) {
+    // Distances of the same pair of blocks: lane 0 wants channel 16 block + d, in block `low`.
+    const int32_t offset = d >= 0 ? d / kBlock : -1 - (-1 - d) / kBlock;
     // A negative block wraps to a huge one, which is outside the map.
-    sum = sum + join(lrn_squares(call, y, x, static_cast<uint32_t>(low)),
-                     lrn_squares(call, y, x, static_cast<uint32_t>(low + 1)), shift);
+    const uint32_t low = block + static_cast<uint32_t>(offset);
+    const Vec left = lrn_squares(call.in.shape, in, low);
+    const Vec right = lrn_squares(call.in.shape, in, low + 1);
+    for (const int32_t end = (offset + 1) * kBlock; d < end && d <= after; ++d) {
+      sum = sum + join(left, right, static_cast<uint32_t>(d - offset * kBlock));
+    }
   }
   return sum;
 }
 
+// out = in * out^-beta. The exponent of AlexNet and GoogLeNet, 3/4, needs square roots only.
+inline void lrn_scale(const float* in, float* out, size_t count, float beta) {
+  if (beta == 0.75f) {
+    CARREL_SAME_INDEX
+    for (size_t i = 0; i < count; ++i) {
+      const float root = sqrt_f32(out[i]);
+      out[i] = in[i] / (root * sqrt_f32(root));
+    }
+    return;
+  }
+  CARREL_SAME_INDEX
+  for (size_t i = 0; i < count; ++i) out[i] = in[i] * pow_f32(out[i], -beta);
+}
+
 void lrn(const LrnCall& call) {
+  const uint32_t width = call.in.shape.width;
   const Vec scale = splat(call.alpha / static_cast<float>(call.size)), bias = splat(call.bias);
   for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
+    const float* in = call.in.pixel(y, 0, 0);
     for (uint32_t b = 0; b < call.in.shape.blocks(); ++b) {
-      const float* in = call.in.pixel(y, 0, b);
       float* out = call.out.pixel(y, 0, b);
-      for (uint32_t x = 0; x < call.in.shape.width; ++x) {
-        store(out + size_t{x} * kLanes, multiply_add(scale, lrn_sum(call, y, x, b), bias));
+      for (uint32_t x = 0; x < width; ++x) {
+        store(out + size_t{x} * kLanes,
+              multiply_add(scale, lrn_sum(call, in + size_t{x} * kLanes, b), bias));
       }
-      const float exponent = -call.beta;
-      const size_t count = size_t{call.in.shape.width} * kLanes;
-      CARREL_SAME_INDEX
-      for (size_t i = 0; i < count; ++i) out[i] = in[i] * pow_f32(out[i], exponent);
+      lrn_scale(in + b * call.in.shape.block_pitch(), out, size_t{width} * kLanes, call.beta);
     }
   }
 }

@@ -45,24 +45,26 @@ inline void pool_tile(const PoolRow& row, uint32_t x, Positions columns) {
   for (int i = 0; i < kPixels; ++i) sum[i] = pool_start<kKind>();
   for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
     const int32_t in_y = window.first_row(row.y) + static_cast<int32_t>(h * window.dilation_h);
+    const float* row_start = call.in.pixel(static_cast<uint32_t>(in_y), 0, row.block);
     for (uint32_t w = columns.begin; w < columns.end; ++w) {
-      const float* in =
-          call.in.pixel(static_cast<uint32_t>(in_y),
-                        left + static_cast<int32_t>(w * window.dilation_w), row.block);
+      const int32_t in_x = left + static_cast<int32_t>(w * window.dilation_w);
+      const float* in = row_start + in_x * static_cast<int32_t>(kLanes);
       CARREL_UNROLL
       for (int i = 0; i < kPixels; ++i) {
         sum[i] = pool_add<kKind>(sum[i], load(in + static_cast<size_t>(i) * stride));
       }
     }
   }
+  float* out = call.out.pixel(row.y, static_cast<int32_t>(x), row.block);
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {
     if (kKind == PoolKind::kAverage) {
-      const uint32_t taps = row.counted_rows *
-                            counted_columns(call, left + i * static_cast<int32_t>(window.stride_w));
+      // A tile of several pixels lies inside the input, where every column counts.
+      const uint32_t counted = kPixels > 1 ? window.kernel_w : counted_columns(call, left);
+      const uint32_t taps = row.counted_rows * counted;
       sum[i] = sum[i] / splat(static_cast<float>(taps > 0 ? taps : 1));
     }
-    store(call.out.pixel(row.y, static_cast<int32_t>(x) + i, row.block), sum[i]);
+    store(out + i * static_cast<int>(kLanes), sum[i]);
   }
 }
 
