@@ -25,7 +25,8 @@ Result<uint64_t> parse_bytes(std::string_view text) {
     if (!checked_add(value, static_cast<uint64_t>(text[digits] - '0'), &value)) return bad;
   }
   if (digits == 0) return bad;
-  const std::string_view unit = text.substr(digits);
+  std::string_view unit = text;
+  unit.remove_prefix(digits);
   uint64_t factor = 0;
   if (unit.empty() || unit == "B") factor = 1;
   if (unit == "KiB") factor = kKiB;

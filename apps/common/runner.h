@@ -29,7 +29,7 @@ struct RunnerOptions {
   std::string enclave_path;  // empty: found beside the program
 };
 
-struct BoundaryTensor {
+struct TensorInfo {
   std::string name;
   Shape shape;  // of one engine run
 };
@@ -41,8 +41,8 @@ class Runner {
   static Result<std::unique_ptr<Runner>> open(const RunnerOptions& options, const SecretKey& key);
   virtual ~Runner() = default;
 
-  virtual const std::vector<BoundaryTensor>& inputs() const = 0;
-  virtual const std::vector<BoundaryTensor>& outputs() const = 0;
+  virtual const std::vector<TensorInfo>& inputs() const = 0;
+  virtual const std::vector<TensorInfo>& outputs() const = 0;
   // 0: any first dimension runs image by image; n: exactly n images; 1: tensors are taken as they are.
   virtual int64_t batch() const = 0;
   // One inference: `values` in the order of inputs(), float32, each with the whole batch. Sums the statistics of all
