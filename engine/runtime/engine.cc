@@ -40,6 +40,7 @@ class Engine::State {
   // Wipes if the session cannot go on.
   Status settle(Status status);
   void wipe_all();
+  void wipe_block();
 
   EngineConfig config_;
   CheckedHost host_;
@@ -52,6 +53,7 @@ class Engine::State {
   TileStream tiles_;
   Executor executor_;
   ProgramView program_;
+  uint64_t blob_bytes_ = 0;  // read into the block
   uint64_t last_counter_ = 0;
   bool any_run_ = false;
   bool prepared_ = false;
@@ -68,9 +70,14 @@ void Engine::State::wipe_all() {
   tile_key_.reset();
   gate_.wipe_keys();
   wipe(&keys_, sizeof(keys_));
-  wipe(config_.block.data(), config_.block.size());
+  wipe_block();
   program_ = {};
   prepared_ = false;
+}
+
+// What was touched of the block; the rest is as the platform gave it, zeros that cost no memory yet.
+void Engine::State::wipe_block() {
+  wipe(config_.block.data(), blob_bytes_ > arena_.high_water_bytes() ? blob_bytes_ : arena_.high_water_bytes());
 }
 
 Status Engine::State::settle(Status status) {
@@ -105,7 +112,7 @@ Status Engine::State::prepare(const Request& request) {
   CARREL_RETURN_IF_ERROR(usable());
   if (prepared_) return Error(ErrorCode::kInvalidInput, "the session already has a program");
   const Status status = load_program(request);
-  if (!status.ok()) wipe(config_.block.data(), config_.block.size());
+  if (!status.ok()) wipe_block();
   prepared_ = status.ok();
   return settle(status);
 }
@@ -121,6 +128,7 @@ Status Engine::State::load_program(const Request& request) {
         .with_detail(least);
   }
   const std::span<std::byte> blob = config_.block.first(bytes);
+  blob_bytes_ = bytes;
   CARREL_RETURN_IF_ERROR(read_program(&host_, model_id_, keys_, config_.cpu, {request.args[0], request.args[2]}, blob));
   return attach_program(blob);
 }
