@@ -23,6 +23,13 @@ uint32_t out_width(const ConvCase& c) {
                   c.window.stride_w);
 }
 
+// The columns right of the map that the last output pixel reads, and no more.
+uint32_t right_pad(const ConvCase& c) {
+  const int32_t end = static_cast<int32_t>((out_width(c) - 1) * c.window.stride_w) +
+                      c.window.span_w() - c.window.pad_left;
+  return static_cast<uint32_t>(std::max(0, end - static_cast<int32_t>(c.width)));
+}
+
 std::string describe(const ConvCase& c) {
   char text[200];
   const Window& w = c.window;
@@ -122,10 +129,8 @@ class ConvRun {
     const ConvCase& c = case_;
     const uint32_t oh = out_height(c), panels = grid_->panels, taps = grid_->taps;
     const Window& w = c.window;
-    const uint32_t right = w.pad_right + w.stride_w;
-    Map in(
-        {c.in_block * kLanes + c.in_channels, c.height, c.width, uint32_t{w.pad_left} + 1, right},
-        cut.ring_rows ? cut.ring_rows : c.height);
+    Map in({c.in_block * kLanes + c.in_channels, c.height, c.width, w.pad_left, right_pad(c)},
+           cut.ring_rows ? cut.ring_rows : c.height);
     Map out({c.out_block * kLanes + c.out_channels, oh, out_width(c), 1, 2});
     const Floats stream = packed(*grid_, weights_, bias_, kernels);
     uint32_t filled = 0;
@@ -253,7 +258,7 @@ struct DepthwiseRun {
                          uint32_t rows_at_once) const {
     const uint32_t oh = out_height(c), blocks = (c.in_channels + 15) / 16;
     const Window& w = c.window;
-    Map from({c.in_channels, c.height, c.width, w.pad_left, uint32_t{w.pad_right} + w.stride_w});
+    Map from({c.in_channels, c.height, c.width, w.pad_left, right_pad(c)});
     Map to({c.in_channels, oh, out_width(c), 2, 1});
     from.fill(in);
     const Floats stream = packed(grid, weights, bias, kernels);

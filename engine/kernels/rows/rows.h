@@ -7,7 +7,9 @@
 // likewise for every x read. Input rows outside [0, height) are skipped, not read. Inputs and
 // outputs do not overlap, except where `out` says "may be in". Time and addresses independent of:
 // weights, activations. No scratch, no heap. Thread-safe. Accumulation: fp32 FMA, per output
-// element in tap order, so bits are equal over tiles, slabs and threads.
+// element in tap order, so bits are equal over tiles, slabs and threads. Where the output map is
+// 1 x 1, each tap is summed from zero and then added, which depends on the tap order alone too.
+// AVX2 and AVX-512 give the same bits; the generic level rounds products and may differ in the last.
 #include <cstdint>
 #include <span>
 

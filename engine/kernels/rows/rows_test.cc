@@ -147,6 +147,7 @@ void test_pool(const RowKernels& kernels) {
                (padded - span) / w.stride_w + 1, 1, 2});
       Random random(4);
       in.fill(random.values(19u * 6 * width));
+      in.poison_pads();
       for (uint32_t y = 0; y < out.shape().height; ++y) {
         kernels.pool({in.ring(),
                       out.ring(),

@@ -111,6 +111,19 @@ class Map {
     }
     return v;
   }
+  // For kernels that must not read pads.
+  void poison_pads() const {
+    const MapShape& s = ring_.shape;
+    for (uint32_t slot = 0; slot < ring_.ring_rows; ++slot) {
+      for (uint32_t b = 0; b < s.blocks(); ++b) {
+        float* row = ring_.block_row(slot, b);
+        const size_t left = size_t{s.pad_left} * kLanes, right = left + size_t{s.width} * kLanes;
+        for (size_t i = 0; i < s.block_pitch(); ++i) {
+          if (i < left || i >= right) row[i] = kPoison;
+        }
+      }
+    }
+  }
   // Pads must still be zero, whatever else was written.
   bool pads_are_zero() const {
     const MapShape& s = ring_.shape;
