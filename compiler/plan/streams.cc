@@ -1,5 +1,6 @@
 // The weight streams of a graph: their geometry and their numbers.
 #include <algorithm>
+#include <cstring>
 
 #include "compiler/plan/layers.h"
 #include "compiler/plan/layer_builder.h"
@@ -118,6 +119,20 @@ Result<StreamWeights> vector_weights(const Graph& graph, const Node& node, const
   return StreamWeights{std::move(scale), {}};
 }
 
+// Field by field over zeros: the bytes, padding included, depend on the geometry alone.
+StreamDesc stream_of(const WeightsShape& weights, StoredType stored) {
+  StreamDesc stream;
+  std::memset(static_cast<void*>(&stream), 0, sizeof stream);
+  stream.shape.kind = weights.kind;
+  stream.shape.stored = weights.kind == WeightsKind::kVectors ? StoredType::kF32 : stored;
+  stream.shape.in_channels = weights.in_channels;
+  stream.shape.out_channels = weights.out_channels;
+  stream.shape.kernel_h = weights.kernel_h;
+  stream.shape.kernel_w = weights.kernel_w;
+  stream.shape.element_count = weights.element_count;
+  return stream;
+}
+
 }  // namespace
 
 Result<StreamPlan> plan_streams(const Graph& graph, StoredType stored) {
@@ -127,10 +142,7 @@ Result<StreamPlan> plan_streams(const Graph& graph, StoredType stored) {
   for (const Layer& layer : layers.layers) {
     if (layer.weights.kind == WeightsKind::kNone) continue;
     for (uint32_t group = 0; group < layer.groups; ++group) {
-      StreamDesc stream{};
-      stream.shape = layer.weights;
-      const bool exact = layer.weights.kind == WeightsKind::kVectors;
-      stream.shape.stored = exact ? StoredType::kF32 : stored;
+      StreamDesc stream = stream_of(layer.weights, stored);
       CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
       offset = round_up(offset, kStreamAlignment);
       stream.file_offset = offset;
