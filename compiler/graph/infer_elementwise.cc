@@ -8,7 +8,9 @@ Status infer_binary(Inference& inference) {
   const DType b = inference.in(1).type;
   const bool int_exponent = inference.node().op == OpType::kPow && b == DType::kI64;
   if ((a != DType::kF32 && a != DType::kI64) || (a != b && !int_exponent)) {
-    return inference.fail("operands must both be float32 or both int64");
+    return Error(ErrorCode::kUnsupported, "node %s: %s of types %s and %s",
+                 inference.node().name.c_str(), op_name(inference.node().op), dtype_name(a),
+                 dtype_name(b));
   }
   const Result<Shape> out = broadcast_shapes(inference.shape(0), inference.shape(1));
   if (!out.ok()) return inference.fail("shapes do not broadcast");
@@ -81,7 +83,8 @@ Status infer_elementwise(Inference& inference) {
 Status infer_reduce(Inference& inference) {
   const Value& x = inference.in(0);
   if (x.type != DType::kF32 && x.type != DType::kI64) {
-    return inference.fail("float32 or int64 is needed");
+    return Error(ErrorCode::kUnsupported, "node %s: %s of type %s", inference.node().name.c_str(),
+                 op_name(inference.node().op), dtype_name(x.type));
   }
   const bool keep = inference.node().attributes.int_or("keepdims", 1) != 0;
   std::array<bool, Shape::kMaxRank> reduced{};

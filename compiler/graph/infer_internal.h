@@ -27,7 +27,7 @@ class Inference {
   // Sets output i; checks that the size is sane.
   Status set(size_t i, DType type, const Shape& shape);
   Status set(const Shape& shape) { return set(0, in(0).type, shape); }
-  // Every input from `first` on is float32.
+  // Every input from `first` on is float32, else kUnsupported.
   Status require_float(size_t first = 0) const;
   // The named list with exactly `count` entries in [low, kMaxWindow); absent: all `fallback`.
   Result<std::vector<int64_t>> list(const char* name, int count, int64_t fallback,

@@ -53,8 +53,8 @@ bool fold_is_cheap(const Graph& graph, const Node& node) {
   uint64_t work = 0;
   if (!checked_mul(out_count, inner, &work)) return false;
   const bool summing = inner > 1;
-  return (out_bytes <= kMaxFoldedBytes || out_bytes <= in_bytes) &&
-         (!summing || work <= kMaxFoldedWork);
+  return (out_bytes <= kFoldBytesLimit || out_bytes <= in_bytes) &&
+         (!summing || work <= kFoldWorkLimit);
 }
 
 Result<Patch> fold_constants(const Graph& graph, const FoldFunction& fold) {

@@ -37,7 +37,10 @@ Status Inference::set(size_t i, DType type, const Shape& shape) {
 
 Status Inference::require_float(size_t first) const {
   for (size_t i = first; i < node_.inputs.size(); ++i) {
-    if (has(i) && in(i).type != DType::kF32) return fail("an input is not float32");
+    if (has(i) && in(i).type != DType::kF32) {
+      return Error(ErrorCode::kUnsupported, "node %s: %s of type %s", node_.name.c_str(),
+                   op_name(node_.op), dtype_name(in(i).type));
+    }
   }
   return ok_status();
 }

@@ -1,0 +1,186 @@
+// Resize and Upsample: nearest and linear.
+#include <algorithm>
+#include <cmath>
+
+#include "compiler/onnx/node_context.h"
+
+namespace carrel {
+namespace {
+
+struct Target {
+  std::vector<float> scales;   // full rank
+  std::vector<int64_t> sizes;  // full rank
+};
+
+// Position in a list of names, or -1.
+int64_t index_of(std::initializer_list<const char*> names, const std::string& name) {
+  const auto it = std::find(names.begin(), names.end(), name);
+  return it == names.end() ? -1 : it - names.begin();
+}
+
+Status target_from_scales(const NodeContext& context, const std::vector<float>& scales,
+                          const std::vector<int>& axes, Target* target) {
+  if (scales.size() != axes.size()) {
+    return context.invalid("%zu scales for %zu dimensions", scales.size(), axes.size());
+  }
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const int64_t dim = context.shape(0)[axes[i]];
+    if (!std::isfinite(scales[i]) || scales[i] <= 0) return context.invalid("a scale is not positive");
+    const float size = std::floor(static_cast<float>(dim) * scales[i]);
+    if (!(size < 1e12f)) return context.invalid("a scale is too large");
+    target->scales[static_cast<size_t>(axes[i])] = scales[i];
+    target->sizes[static_cast<size_t>(axes[i])] = static_cast<int64_t>(size);
+  }
+  return ok_status();
+}
+
+Status target_from_sizes(NodeContext& context, std::vector<int64_t> sizes,
+                         const std::vector<int>& axes, Target* target) {
+  if (sizes.size() != axes.size()) {
+    return context.invalid("%zu sizes for %zu dimensions", sizes.size(), axes.size());
+  }
+  const std::string policy = context.string_attribute("keep_aspect_ratio_policy", "stretch");
+  const int64_t kept = index_of({"stretch", "not_larger", "not_smaller"}, policy);
+  if (kept < 0) return context.invalid("keep_aspect_ratio_policy is '%s'", policy.c_str());
+  double common = 0;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const double dim = static_cast<double>(context.shape(0)[axes[i]]);
+    if (sizes[i] < 1 || sizes[i] > int64_t{1} << 40) return context.invalid("a size is out of range");
+    const double scale = static_cast<double>(sizes[i]) / dim;
+    common = i == 0 ? scale : kept == 1 ? std::min(common, scale) : std::max(common, scale);
+  }
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const double dim = static_cast<double>(context.shape(0)[axes[i]]);
+    if (kept != 0) sizes[i] = static_cast<int64_t>(std::floor(common * dim + 0.5));
+    target->sizes[static_cast<size_t>(axes[i])] = sizes[i];
+    target->scales[static_cast<size_t>(axes[i])] =
+        static_cast<float>(kept != 0 ? common : static_cast<double>(sizes[i]) / dim);
+  }
+  return ok_status();
+}
+
+Target unscaled(const Shape& x) {
+  Target target;
+  for (int i = 0; i < x.rank(); ++i) {
+    target.scales.push_back(1);
+    target.sizes.push_back(x[i]);
+  }
+  return target;
+}
+
+// `axes` from opset 18 on, else all of them.
+Result<std::vector<int>> resized_axes(NodeContext& context) {
+  const int rank = context.shape(0).rank();
+  std::vector<int> axes;
+  for (int64_t axis : context.ints_attribute("axes")) {
+    CARREL_ASSIGN(const int normal, context.normal_axis(axis, rank));
+    axes.push_back(normal);
+  }
+  if (axes.empty()) {
+    for (int i = 0; i < rank; ++i) axes.push_back(i);
+  }
+  return axes;
+}
+
+Status finish_resize(NodeContext& context, int64_t mode, int64_t coordinate, int64_t nearest,
+                     Target target) {
+  Node node = context.make(OpType::kResize, {context.input(0)});
+  node.attributes.ints["mode"] = {mode};
+  node.attributes.ints["coordinate"] = {coordinate};
+  node.attributes.ints["nearest"] = {nearest};
+  node.attributes.ints["output_shape"] = std::move(target.sizes);
+  node.attributes.floats["scales"] = std::move(target.scales);
+  return context.finish(std::move(node));
+}
+
+// Upsample 7 and 9, Resize 10: asymmetric coordinates, rounded down.
+Status import_scaled(NodeContext& context, bool scales_are_input) {
+  const std::string mode_name = context.string_attribute("mode", "nearest");
+  const int64_t mode = index_of({"nearest", "linear"}, mode_name == "bilinear" ? "linear" : mode_name);
+  if (mode < 0) return context.unsupported("mode '%s'", mode_name.c_str());
+  std::vector<float> scales;
+  if (scales_are_input) {
+    CARREL_ASSIGN(scales, context.const_floats(1, "scales"));
+  } else {
+    scales = context.floats_attribute("scales");
+  }
+  Target target = unscaled(context.shape(0));
+  CARREL_ASSIGN(const std::vector<int> axes, resized_axes(context));
+  CARREL_RETURN_IF_ERROR(target_from_scales(context, scales, axes, &target));
+  return finish_resize(context, mode, 1, 1, std::move(target));
+}
+
+// half_pixel_symmetric is half_pixel wherever the scaled size is a whole number.
+Result<int64_t> read_coordinate(NodeContext& context, const Target& target) {
+  const std::string name = context.string_attribute("coordinate_transformation_mode", "half_pixel");
+  if (name == "half_pixel_symmetric") {
+    for (int i = 0; i < context.shape(0).rank(); ++i) {
+      const auto s = static_cast<size_t>(i);
+      const float exact = target.scales[s] * static_cast<float>(context.shape(0)[i]);
+      if (exact != static_cast<float>(target.sizes[s])) {
+        return context.unsupported("half_pixel_symmetric with a fractional size");
+      }
+    }
+    return int64_t{0};
+  }
+  const int64_t coordinate =
+      index_of({"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"}, name);
+  if (coordinate < 0) return context.unsupported("coordinates '%s'", name.c_str());
+  return coordinate;
+}
+
+Result<Target> read_target(NodeContext& context) {
+  Target target = unscaled(context.shape(0));
+  for (int i = 0; i < context.shape(0).rank(); ++i) {
+    if (context.shape(0)[i] < 1) return context.invalid("its input is empty");
+  }
+  CARREL_ASSIGN(const std::vector<int> axes, resized_axes(context));
+  const bool has_scales = context.has(2) && context.shape(2).count() > 0;
+  if (has_scales) {
+    CARREL_ASSIGN(const std::vector<float> scales, context.const_floats(2, "scales"));
+    CARREL_RETURN_IF_ERROR(target_from_scales(context, scales, axes, &target));
+    return target;
+  }
+  if (!context.has(3)) return context.invalid("neither scales nor sizes are given");
+  CARREL_ASSIGN(std::vector<int64_t> sizes, context.const_ints(3, "sizes"));
+  CARREL_RETURN_IF_ERROR(target_from_sizes(context, std::move(sizes), axes, &target));
+  return target;
+}
+
+Status import_resize(NodeContext& context) {
+  if (context.opset() < 11) {
+    if (!context.has(1)) return context.invalid("scales are missing");
+    return import_scaled(context, true);
+  }
+  const std::string mode_name = context.string_attribute("mode", "nearest");
+  const int64_t mode = index_of({"nearest", "linear"}, mode_name);
+  if (mode < 0) return context.unsupported("mode '%s'", mode_name.c_str());
+  const std::string nearest_name = context.string_attribute("nearest_mode", "round_prefer_floor");
+  const int64_t nearest =
+      index_of({"round_prefer_floor", "floor", "ceil", "round_prefer_ceil"}, nearest_name);
+  if (nearest < 0) return context.unsupported("nearest_mode '%s'", nearest_name.c_str());
+  CARREL_ASSIGN(Target target, read_target(context));
+  CARREL_ASSIGN(const int64_t coordinate, read_coordinate(context, target));
+  const bool shrinks = std::any_of(target.scales.begin(), target.scales.end(),
+                                   [](float scale) { return scale < 1; });
+  if (mode == 1 && shrinks && context.int_attribute("antialias", 0) != 0) {
+    return context.unsupported("antialias");
+  }
+  return finish_resize(context, mode, coordinate, nearest, std::move(target));
+}
+
+Status import_upsample(NodeContext& context) {
+  if (context.opset() >= 9 && !context.has(1)) return context.invalid("scales are missing");
+  return import_scaled(context, context.opset() >= 9);
+}
+
+constexpr OperatorEntry kOperators[] = {
+    {"Resize", import_resize, 1, 4},
+    {"Upsample", import_upsample, 1, 2},
+};
+
+}  // namespace
+
+std::span<const OperatorEntry> resize_operators() { return kOperators; }
+
+}  // namespace carrel
