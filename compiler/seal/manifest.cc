@@ -45,6 +45,24 @@ ProgramRecord record_of(std::span<const std::byte> blob, uint64_t offset) {
   return record;
 }
 
+// The same descriptors with zeros between their fields.
+std::vector<StreamDesc> clean(const std::vector<StreamDesc>& streams) {
+  std::vector<StreamDesc> out(streams.size());
+  for (size_t i = 0; i < streams.size(); ++i) {
+    std::memset(static_cast<void*>(&out[i]), 0, sizeof(StreamDesc));
+    out[i].shape.kind = streams[i].shape.kind;
+    out[i].shape.stored = streams[i].shape.stored;
+    out[i].shape.in_channels = streams[i].shape.in_channels;
+    out[i].shape.out_channels = streams[i].shape.out_channels;
+    out[i].shape.kernel_h = streams[i].shape.kernel_h;
+    out[i].shape.kernel_w = streams[i].shape.kernel_w;
+    out[i].shape.element_count = streams[i].shape.element_count;
+    out[i].file_offset = streams[i].file_offset;
+    out[i].first_tile = streams[i].first_tile;
+  }
+  return out;
+}
+
 template <typename T>
 void put(std::vector<std::byte>* out, uint64_t offset, std::span<const T> items) {
   if (!items.empty()) std::memcpy(out->data() + offset, items.data(), items.size_bytes());
@@ -65,7 +83,7 @@ std::vector<std::byte> lay_out(const ManifestHeader& counts, const std::vector<S
   }
   std::vector<std::byte> out(end);
   put<ManifestHeader>(&out, 0, {&counts, 1});
-  put<StreamDesc>(&out, layout.streams, streams);
+  put<StreamDesc>(&out, layout.streams, clean(streams));
   put<ProgramRecord>(&out, layout.records, records);
   put<std::byte>(&out, layout.architecture, architecture);
   return out;
@@ -175,7 +193,9 @@ std::span<const std::byte> architecture_bytes(const SealedInfo& info) {
 }
 
 bool same_streams(const std::vector<StreamDesc>& a, const std::vector<StreamDesc>& b) {
-  const auto same = [](const StreamDesc& x, const StreamDesc& y) { return std::memcmp(&x, &y, sizeof(x)) == 0; };
+  const auto same = [](const StreamDesc& x, const StreamDesc& y) {
+    return x.shape == y.shape && x.file_offset == y.file_offset && x.first_tile == y.first_tile;
+  };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
 }
 
