@@ -107,7 +107,7 @@ Status load_tensors(const fs::path& prefix, const Values& values,
 
 std::vector<std::string> find_cases(const std::string& data) {
   std::vector<std::string> folders;
-  for (const char* group : {"node", "pytorch-converted", "pytorch-operator", "simple"}) {
+  for (const char* group : {"node", "simple"}) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(fs::path(data) / group, error)) {
       if (fs::exists(entry.path() / "model.onnx") && fs::exists(entry.path() / "test_data_set_0")) {

@@ -24,8 +24,8 @@ struct TestCase {
   std::vector<NamedTensor> outputs;
 };
 
-// Folders under `data` (node/, pytorch-operator/, ...) that hold a model.onnx and a data set,
-// sorted.
+// Folders of `data`/node and `data`/simple with a model.onnx and a data set, sorted. (The groups
+// beside them are of opset 6.)
 std::vector<std::string> find_cases(const std::string& data);
 
 // Errors: kInvalidInput if a file is missing or not ONNX; kUnsupported for sequences, optionals and

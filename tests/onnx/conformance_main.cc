@@ -57,7 +57,7 @@ int run(const Options& options) {
   for (const std::string& folder : find_cases(options.data)) {
     const std::string name = folder.substr(folder.rfind('/') + 1);
     if (!options.only.empty() && name != options.only) continue;
-    outcomes.push_back(run_case(folder, eval_batch));
+    outcomes.push_back(run_case_isolated(folder, eval_batch));
     const Outcome& o = outcomes.back();
     ++counts[static_cast<int>(o.verdict)];
     if (o.verdict == Verdict::kWrong)

@@ -145,17 +145,17 @@ std::string markdown(const std::vector<Outcome>& outcomes) {
       by_operator[operator_of(o)].add(o.verdict);
   }
   std::string text =
-      "# ONNX conformance\n\n"
-      "Written by `conformance --write docs/CONFORMANCE.md` (tests/onnx); the test suite checks "
-      "that it is\n"
-      "current. Cases: the ONNX backend tests in Debian's libonnx-testdata (node, "
-      "pytorch-converted,\n"
-      "pytorch-operator, simple), run in float32 by the plain operators. Tolerance: 1e-5 + 1e-3 "
-      "times the expected\n"
-      "value, as ONNX's own runner. Inputs that are not float32 (shapes, axes, indices) are "
-      "constants of the model;\n"
-      "so are parameters where an operator needs them constant.\n\n"
-      "| | passed | unsupported | wrong |\n|---|---|---|---|\n";
+      R"(# ONNX conformance
+
+Written by `conformance --write docs/CONFORMANCE.md` (tests/onnx); the test suite checks that it is
+current. Cases: the ONNX backend tests `node` and `simple` of Debian's libonnx-testdata, run in
+float32 by the plain operators. Tolerance: 1e-5 + 1e-3 times the expected value, as ONNX's own
+runner. Inputs that are not float32 (shapes, axes, indices) are constants of the model; so are
+parameters where an operator needs them constant.
+
+| | passed | unsupported | wrong |
+|---|---|---|---|
+)";
   text += row("all cases", all) + row("cases of supported operators only", promised);
   text +=
       "\n## Supported operators\n\n| operator | passed | unsupported | wrong "

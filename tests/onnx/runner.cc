@@ -1,5 +1,8 @@
 #include "tests/onnx/runner.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <limits>
 
@@ -132,6 +135,53 @@ Outcome run_case(const std::string& folder, const Executor& executor) {
     outcome.verdict = attempt(test, freeze, executor, &outcome.reason);
     if (outcome.verdict != Verdict::kUnsupported) break;
   }
+  return outcome;
+}
+
+namespace {
+
+// The child's part: the verdict as one byte, then the reason.
+[[noreturn]] void send_outcome(const std::string& folder, const Executor& executor, int pipe) {
+  const Outcome outcome = run_case(folder, executor);
+  const std::string message = static_cast<char>(outcome.verdict) + outcome.reason.substr(0, 2000);
+  const bool sent =
+      write(pipe, message.data(), message.size()) == static_cast<ssize_t>(message.size());
+  _exit(sent ? 0 : 1);
+}
+
+std::string receive(int pipe) {
+  std::string message;
+  char buffer[512];
+  for (ssize_t n; (n = read(pipe, buffer, sizeof(buffer))) > 0;) {
+    message.append(buffer, static_cast<size_t>(n));
+  }
+  return message;
+}
+
+}  // namespace
+
+Outcome run_case_isolated(const std::string& folder, const Executor& executor) {
+  TestCase test;
+  (void)load_case(folder, &test).ok();
+  Outcome outcome = {test.name, test.operators, Verdict::kWrong, "no child process"};
+  int ends[2];
+  if (pipe(ends) != 0) return outcome;
+  const pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    send_outcome(folder, executor, ends[1]);
+  }
+  close(ends[1]);
+  const std::string message = child > 0 ? receive(ends[0]) : "";
+  close(ends[0]);
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child) return outcome;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || message.empty()) {
+    outcome.reason = "crashed";
+    return outcome;
+  }
+  outcome.verdict = static_cast<Verdict>(message[0]);
+  outcome.reason = message.substr(1);
   return outcome;
 }
 

@@ -28,6 +28,9 @@ struct Outcome {
 // time).
 Outcome run_case(const std::string& folder, const Executor& executor);
 
+// run_case in a child process: a crash is a wrong answer and does not end the run.
+Outcome run_case_isolated(const std::string& folder, const Executor& executor);
+
 // ONNX's own tolerance: |got - want| <= 1e-5 + 1e-3 |want|; NaN equals NaN; other types exactly.
 // An empty string, or what differs.
 std::string compare(const Tensor& got, const Tensor& want);

@@ -1,6 +1,7 @@
 #include "tests/onnx/runner.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 
@@ -54,6 +55,18 @@ TEST(RunCase, MissingCaseIsWrong) {
     return std::vector<Tensor>();
   };
   EXPECT_EQ(run_case("/nowhere/test_x", none).verdict, Verdict::kWrong);
+}
+
+TEST(RunCase, CrashIsWrong) {
+  const Executor crashing =
+      [](const Graph&, const std::vector<Tensor>&) -> Result<std::vector<Tensor>> { _exit(3); };
+  const std::string folder = std::string(kDataFolder) + "/node/test_relu";
+  TestCase test;
+  if (!load_case(folder, &test).ok()) GTEST_SKIP() << "libonnx-testdata is not installed";
+  const Outcome outcome = run_case_isolated(folder, crashing);
+  EXPECT_EQ(outcome.verdict, Verdict::kWrong);
+  EXPECT_EQ(outcome.reason, "crashed");
+  EXPECT_EQ(outcome.name, "test_relu");
 }
 
 }  // namespace

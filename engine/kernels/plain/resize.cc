@@ -29,14 +29,23 @@ struct Neighbours {
   float weight;
 };
 
+// ONNX's output length is in * scale before it is cut to a whole number; where the caller gave a
+// size instead, scale = size / in and only rounding separates the two.
+float exact_length(int64_t in, int64_t out, float scale) {
+  const float whole = static_cast<float>(out), exact = static_cast<float>(in) * scale;
+  return exact - whole < 1e-3f * whole ? whole : exact;
+}
+
 float original(const Resize& r, int axis, int64_t o) {
   const int64_t in = r.x->dims[axis], out = r.y->dims[axis];
   const float position = static_cast<float>(o), scale = r.scales[axis];
   switch (r.coordinate) {
     case kAsymmetric:
       return position / scale;
-    case kAlignCorners:
-      return out == 1 ? 0.0f : position * static_cast<float>(in - 1) / static_cast<float>(out - 1);
+    case kAlignCorners: {
+      const float length = exact_length(in, out, scale);
+      return length > 1.0f ? position * static_cast<float>(in - 1) / (length - 1.0f) : 0.0f;
+    }
     case kPytorchHalfPixel:
       return out > 1 ? (position + 0.5f) / scale - 0.5f : 0.0f;
     default:
