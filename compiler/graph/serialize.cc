@@ -1,218 +1,233 @@
+// Layout: fixed-width little-endian numbers, lists as a u32 count and their entries, strings as lists of bytes.
 #include "compiler/graph/serialize.h"
 
-#include "base/checked.h"
+#include <bit>
 
 namespace carrel {
 namespace {
 
-constexpr uint32_t kMagic = 0x46524743;  // "CGRF"
+constexpr uint32_t kMagic = 0x48524143;  // "CARH"
 constexpr uint32_t kVersion = 1;
-constexpr uint32_t kMaxCount = 1u << 20;  // of anything: a network has thousands
-constexpr uint32_t kMaxNameBytes = 4096;
+static_assert(std::endian::native == std::endian::little);
+
+// What a value carries besides its shape.
+enum ValueKind : uint8_t { kRunTime = 0, kShapeOnly = 1, kWithData = 2 };
 
 class Writer {
  public:
   template <typename T>
-  void number(T v) {
-    const auto* p = reinterpret_cast<const std::byte*>(&v);
-    out.insert(out.end(), p, p + sizeof v);
-  }
-  void count(size_t n) { number(static_cast<uint32_t>(n)); }
-  void text(const std::string& s) {
-    const size_t n = std::min<size_t>(s.size(), kMaxNameBytes);
-    count(n);
-    const auto* p = reinterpret_cast<const std::byte*>(s.data());
-    out.insert(out.end(), p, p + n);
+  void number(T value) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(&value);
+    bytes_.insert(bytes_.end(), bytes, bytes + sizeof(T));
   }
   template <typename T>
   void list(const std::vector<T>& values) {
-    count(values.size());
-    for (T v : values) number(v);
+    number(static_cast<uint32_t>(values.size()));
+    for (const T& value : values) number(value);
   }
-  void shape(const Shape& s) {
-    number(static_cast<uint8_t>(s.rank()));
-    for (int i = 0; i < s.rank(); ++i) number(s[i]);
+  void string(const std::string& text) {
+    number(static_cast<uint32_t>(text.size()));
+    for (char c : text) number(c);
   }
-  std::vector<std::byte> out;
+  template <typename T>
+  void map(const std::map<std::string, std::vector<T>>& entries) {
+    number(static_cast<uint32_t>(entries.size()));
+    for (const auto& [name, values] : entries) {
+      string(name);
+      list(values);
+    }
+  }
+  std::vector<std::byte> take() { return std::move(bytes_); }
+
+ private:
+  std::vector<std::byte> bytes_;
 };
 
-// Reads with bounds; after the first failure everything reads as zero and ok() is false.
+// Reads what Writer wrote; after the first failure everything reads as zero and ok() is false.
 class Reader {
  public:
   explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
   bool ok() const { return ok_; }
-  bool at_end() const { return ok_ && at_ == bytes_.size(); }
+  bool done() const { return ok_ && bytes_.empty(); }
+  void fail() {
+    ok_ = false;
+    bytes_ = {};
+  }
 
   template <typename T>
   T number() {
-    T v{};
-    if (take(sizeof v)) std::memcpy(&v, bytes_.data() + at_ - sizeof v, sizeof v);
-    return v;
-  }
-  // A count of things that take at least `least_bytes` each, so that memory taken is bounded by the bytes present.
-  uint32_t count(size_t least_bytes) {
-    const uint32_t n = number<uint32_t>();
-    if (n > kMaxCount || n * least_bytes > bytes_.size() - at_) ok_ = false;
-    return ok_ ? n : 0;
-  }
-  std::string text() {
-    const uint32_t n = count(1);
-    if (n > kMaxNameBytes || !take(n)) {
-      ok_ = false;
-      return {};
+    T value{};
+    if (bytes_.size() < sizeof(T)) {
+      fail();
+      return value;
     }
-    return {reinterpret_cast<const char*>(bytes_.data() + at_ - n), n};
+    std::memcpy(&value, bytes_.data(), sizeof(T));
+    bytes_ = bytes_.subspan(sizeof(T));
+    return value;
+  }
+  // A count of entries of at least `entry_bytes` each, all of them present.
+  size_t count(size_t entry_bytes) {
+    const size_t entries = number<uint32_t>();
+    if (entries > bytes_.size() / entry_bytes) {
+      fail();
+      return 0;
+    }
+    return entries;
   }
   template <typename T>
   std::vector<T> list() {
     std::vector<T> values(count(sizeof(T)));
-    for (T& v : values) v = number<T>();
+    for (T& value : values) value = number<T>();
     return values;
   }
-  Shape shape() {
-    Shape s;
-    const uint8_t rank = number<uint8_t>();
-    if (rank > Shape::kMaxRank) ok_ = false;
-    for (int i = 0; ok_ && i < rank; ++i) ok_ = s.push_back(number<int64_t>());
-    if (!s.element_count().ok()) ok_ = false;
-    return s;
+  std::string string() {
+    std::string text(count(1), '\0');
+    for (char& c : text) c = number<char>();
+    return text;
   }
-  void fail() { ok_ = false; }
-  bool take(size_t n) {
-    if (!ok_ || n > bytes_.size() - at_) {
-      ok_ = false;
-      return false;
+  template <typename T>
+  std::map<std::string, std::vector<T>> map() {
+    std::map<std::string, std::vector<T>> entries;
+    // A name's length and a list's length.
+    const size_t size = count(2 * sizeof(uint32_t));
+    for (size_t i = 0; i < size && ok_; ++i) {
+      const std::string name = string();
+      // Sorted and distinct, so that every graph has one form.
+      if (!entries.empty() && entries.rbegin()->first >= name) fail();
+      entries[name] = list<T>();
     }
-    at_ += n;
-    return true;
+    return entries;
   }
-  std::span<const std::byte> last(size_t n) const { return bytes_.subspan(at_ - n, n); }
+  std::vector<std::byte> bytes(uint64_t size) {
+    if (size > bytes_.size()) {
+      fail();
+      return {};
+    }
+    std::vector<std::byte> taken(bytes_.begin(), bytes_.begin() + static_cast<ptrdiff_t>(size));
+    bytes_ = bytes_.subspan(size);
+    return taken;
+  }
 
  private:
   std::span<const std::byte> bytes_;
-  size_t at_ = 0;
   bool ok_ = true;
 };
 
-// Float constants are weights; integers and booleans are architecture.
-bool is_public(const Tensor& t) { return t.type != DType::kF32 && t.type != DType::kF64; }
+bool is_float(DType type) { return type == DType::kF32 || type == DType::kF64; }
 
-void write_value(const Value& v, Writer* w) {
-  w->text(v.name);
-  w->number(static_cast<uint8_t>(v.type));
-  w->number(static_cast<uint8_t>(v.shape_known));
-  w->shape(v.shape);
-  const bool constant = v.constant != nullptr;
-  w->number(static_cast<uint8_t>(!constant ? 0 : is_public(*v.constant) ? 2 : 1));
-  if (!constant) return;
-  w->number(static_cast<uint8_t>(v.constant->type));
-  w->shape(v.constant->shape);
-  if (is_public(*v.constant)) w->out.insert(w->out.end(), v.constant->data.begin(), v.constant->data.end());
+void write_value(const Value& value, Writer* writer) {
+  const bool data = value.is_const() && !is_float(value.type);
+  writer->string(value.name);
+  writer->number(static_cast<uint8_t>(value.type));
+  writer->number(static_cast<uint8_t>(data ? kWithData : value.is_const() ? kShapeOnly : kRunTime));
+  writer->number(static_cast<uint8_t>(value.shape_known));
+  writer->number(static_cast<uint8_t>(value.shape.rank()));
+  for (int i = 0; i < value.shape.rank(); ++i) writer->number(value.shape[i]);
+  if (!data) return;
+  for (std::byte b : value.constant->data) writer->number(b);
 }
 
-Value read_value(Reader* r) {
-  Value v;
-  v.name = r->text();
-  v.type = static_cast<DType>(r->number<uint8_t>());
-  v.shape_known = r->number<uint8_t>() != 0;
-  v.shape = r->shape();
-  const uint8_t constant = r->number<uint8_t>();
-  if (v.type > DType::kF64 || constant > 2) r->fail();
-  if (constant == 0 || !r->ok()) return v;
-  auto t = std::make_shared<Tensor>();
-  t->type = static_cast<DType>(r->number<uint8_t>());
-  t->shape = r->shape();
-  if (!r->ok() || t->type > DType::kF64 || is_public(*t) != (constant == 2)) {
-    r->fail();
-    return v;
+Value read_value(Reader* reader) {
+  Value value;
+  value.name = reader->string();
+  const auto type = reader->number<uint8_t>();
+  const auto kind = reader->number<uint8_t>();
+  const auto known = reader->number<uint8_t>();
+  const auto rank = reader->number<uint8_t>();
+  if (type > static_cast<uint8_t>(DType::kF64) || kind > kWithData || known > 1 ||
+      rank > Shape::kMaxRank) {
+    reader->fail();
+    return value;
   }
-  if (constant == 2) {
-    const uint64_t bytes = static_cast<uint64_t>(t->count()) * dtype_size(t->type);
-    if (!r->take(bytes)) return v;
-    const std::span<const std::byte> data = r->last(bytes);
-    t->data.assign(data.begin(), data.end());
+  value.type = static_cast<DType>(type);
+  value.shape_known = known != 0;
+  value.shape.resize(rank);
+  for (int i = 0; i < rank; ++i) value.shape[i] = reader->number<int64_t>();
+  if (kind == kRunTime) return value;
+  const Result<uint64_t> count = value.shape.element_count();
+  if (!count.ok() || (kind == kShapeOnly) != is_float(value.type)) {
+    reader->fail();
+    return value;
   }
-  v.constant = std::move(t);
-  return v;
+  Tensor tensor;
+  tensor.type = value.type;
+  tensor.shape = value.shape;
+  if (kind == kWithData) tensor.data = reader->bytes(*count * dtype_size(value.type));
+  value.constant = std::make_shared<const Tensor>(std::move(tensor));
+  return value;
 }
 
-template <typename T>
-void write_attributes(const std::map<std::string, std::vector<T>>& all, Writer* w) {
-  w->count(all.size());
-  for (const auto& [name, values] : all) {
-    w->text(name);
-    w->list(values);
+void write_node(const Node& node, Writer* writer) {
+  writer->string(node.name);
+  writer->number(static_cast<uint8_t>(node.op));
+  writer->number(static_cast<uint8_t>(node.activation.fn));
+  writer->number(node.activation.a);
+  writer->number(node.activation.b);
+  writer->list(node.inputs);
+  writer->list(node.outputs);
+  writer->map(node.attributes.ints);
+  writer->map(node.attributes.floats);
+}
+
+Node read_node(Reader* reader) {
+  Node node;
+  node.name = reader->string();
+  const auto op = reader->number<uint8_t>();
+  const auto fn = reader->number<uint8_t>();
+  if (op >= static_cast<uint8_t>(OpType::kCount) || fn >= static_cast<uint8_t>(UnaryFn::kCount)) {
+    reader->fail();
+    return node;
   }
+  node.op = static_cast<OpType>(op);
+  node.activation.fn = static_cast<UnaryFn>(fn);
+  node.activation.a = reader->number<float>();
+  node.activation.b = reader->number<float>();
+  node.inputs = reader->list<ValueId>();
+  node.outputs = reader->list<ValueId>();
+  node.attributes.ints = reader->map<int64_t>();
+  node.attributes.floats = reader->map<float>();
+  return node;
 }
 
-template <typename T>
-void read_attributes(std::map<std::string, std::vector<T>>* all, Reader* r) {
-  const uint32_t n = r->count(8);
-  for (uint32_t i = 0; r->ok() && i < n; ++i) {
-    const std::string name = r->text();
-    (*all)[name] = r->template list<T>();
-  }
-}
-
-void write_node(const Node& n, Writer* w) {
-  w->text(n.name);
-  w->number(static_cast<uint8_t>(n.op));
-  w->list(n.inputs);
-  w->list(n.outputs);
-  write_attributes(n.attributes.ints, w);
-  write_attributes(n.attributes.floats, w);
-  w->number(static_cast<uint8_t>(n.activation.fn));
-  w->number(n.activation.a);
-  w->number(n.activation.b);
-}
-
-Node read_node(Reader* r) {
-  Node n;
-  n.name = r->text();
-  n.op = static_cast<OpType>(r->number<uint8_t>());
-  n.inputs = r->list<ValueId>();
-  n.outputs = r->list<ValueId>();
-  read_attributes(&n.attributes.ints, r);
-  read_attributes(&n.attributes.floats, r);
-  n.activation.fn = static_cast<UnaryFn>(r->number<uint8_t>());
-  n.activation.a = r->number<float>();
-  n.activation.b = r->number<float>();
-  if (n.op >= OpType::kCount || n.activation.fn >= UnaryFn::kCount) r->fail();
-  return n;
-}
+// Least bytes of a value and of a node: their fixed fields and the lengths of their lists.
+constexpr size_t kLeastValueBytes = 4 + 4;
+constexpr size_t kLeastNodeBytes = 4 + 2 + 8 + 4 * 4;
 
 }  // namespace
 
 std::vector<std::byte> serialize_architecture(const Graph& graph) {
-  Writer w;
-  w.number(kMagic);
-  w.number(kVersion);
-  w.text(graph.name);
-  w.number(graph.batch);
-  w.count(graph.values.size());
-  for (const Value& v : graph.values) write_value(v, &w);
-  w.count(graph.nodes.size());
-  for (const Node& n : graph.nodes) write_node(n, &w);
-  w.list(graph.inputs);
-  w.list(graph.outputs);
-  return std::move(w.out);
+  Writer writer;
+  writer.number(kMagic);
+  writer.number(kVersion);
+  writer.string(graph.name);
+  writer.number(graph.batch);
+  writer.number(static_cast<uint32_t>(graph.values.size()));
+  for (const Value& value : graph.values) write_value(value, &writer);
+  uint32_t live = 0;
+  for (const Node& node : graph.nodes) live += !node.dead;
+  writer.number(live);
+  for (const Node& node : graph.nodes) {
+    if (!node.dead) write_node(node, &writer);
+  }
+  writer.list(graph.inputs);
+  writer.list(graph.outputs);
+  return writer.take();
 }
 
 Result<Graph> parse_architecture(std::span<const std::byte> bytes) {
-  const Error bad(ErrorCode::kInvalidInput, "the architecture in the file is malformed");
-  Reader r(bytes);
-  if (r.number<uint32_t>() != kMagic || r.number<uint32_t>() != kVersion) return bad;
+  const Error damaged(ErrorCode::kInvalidInput, "the stored architecture is damaged");
+  Reader reader(bytes);
+  if (reader.number<uint32_t>() != kMagic || reader.number<uint32_t>() != kVersion) return damaged;
   Graph graph;
-  graph.name = r.text();
-  graph.batch = r.number<int64_t>();
-  constexpr size_t kLeastValueBytes = 8, kLeastNodeBytes = 24;
-  const uint32_t values = r.count(kLeastValueBytes);
-  for (uint32_t i = 0; r.ok() && i < values; ++i) graph.values.push_back(read_value(&r));
-  const uint32_t nodes = r.count(kLeastNodeBytes);
-  for (uint32_t i = 0; r.ok() && i < nodes; ++i) graph.nodes.push_back(read_node(&r));
-  graph.inputs = r.list<ValueId>();
-  graph.outputs = r.list<ValueId>();
-  if (!r.at_end() || graph.batch < 0) return bad;
+  graph.name = reader.string();
+  graph.batch = reader.number<int64_t>();
+  const size_t values = reader.count(kLeastValueBytes);
+  for (size_t i = 0; i < values && reader.ok(); ++i) graph.add_value(read_value(&reader));
+  const size_t nodes = reader.count(kLeastNodeBytes);
+  for (size_t i = 0; i < nodes && reader.ok(); ++i) graph.add_node(read_node(&reader));
+  graph.inputs = reader.list<ValueId>();
+  graph.outputs = reader.list<ValueId>();
+  if (!reader.done() || graph.batch < 0) return damaged;
   CARREL_RETURN_IF_ERROR(verify_graph(graph));
   return graph;
 }

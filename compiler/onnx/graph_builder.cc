@@ -98,7 +98,9 @@ class GraphBuilder {
     Value value;
     value.name = name;
     value.shape_known = true;
+    const size_t reported = unsupported_.size();
     CARREL_ASSIGN(value.shape, input_shape(input, name));
+    if (unsupported_.size() != reported) return ok_status();
     if (type != onnx::TensorProto::FLOAT) {
       const std::string type_name = onnx::TensorProto_DataType_Name(type);
       report(name, "Input", "type " + (type_name.empty() ? std::to_string(type) : type_name));
@@ -124,7 +126,11 @@ class GraphBuilder {
       const auto symbol = options_.symbols.find(dim.dim_param());
       if (dim.has_dim_param() && symbol != options_.symbols.end()) size = symbol->second;
       if (i == 0 && batch_ > 0) size = batch_;
-      if (i == 0 && size <= 0) size = 1;  // an open leading dimension
+      if (dim.has_dim_value() && dim.dim_value() == 0) {
+        report(name, "Input", "an empty tensor");
+        return Shape{};
+      }
+      if (i == 0 && size <= 0) size = 1;  // an open leading dimension; some exporters write -1
       if (size < 1) {
         return Error(ErrorCode::kInvalidInput, "input %s: dimension %d (%s) has no positive size",
                      name.c_str(), i, printable(dim.dim_param()).c_str());

@@ -32,7 +32,7 @@ Status import_conv(NodeContext& context) {
 }
 
 // Pads from output_shape or auto_pad: total = stride (in - 1) + output_padding + span - out, the odd one at the end
-// for SAME_UPPER, else at the beginning.
+// for SAME_UPPER, else at the beginning. A negative total extends the end.
 Status resolve_transposed_pads(NodeContext& context, const std::vector<int64_t>& extra,
                                Window* window) {
   const std::string mode = context.string_attribute("auto_pad", "NOTSET");
@@ -55,8 +55,9 @@ Status resolve_transposed_pads(NodeContext& context, const std::vector<int64_t>&
     // Terms below 2^62 and two below 2^41: no overflow.
     const int64_t spread = window->strides[i] * (in - 1) - out;
     const int64_t total = spread + extra[i] + window->span(i);
-    const int64_t less = total / 2;
-    window->pads[i] = mode == "SAME_UPPER" ? less : total - less;
+    const int64_t trimmed = std::max<int64_t>(total, 0);
+    const int64_t less = trimmed / 2;
+    window->pads[i] = mode == "SAME_UPPER" ? less : trimmed - less;
     window->pads[i + spatial] = total - window->pads[i];
   }
   return ok_status();

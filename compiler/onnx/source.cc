@@ -35,7 +35,7 @@ int64_t shared_batch(const Source& source, const ImportOptions& options) {
     const int64_t size = given                ? options.symbols.at(name)
                          : dim.has_dim_value() ? dim.dim_value()
                                                : 0;
-    // Exporters also write an unknown dim as 0 or -1.
+    // Some exporters write an unknown dim as -1.
     const int64_t leading = size > 0 ? size : 0;
     if (!first && (leading != batch || (leading == 0 && name != symbol))) return -1;
     first = false;
