@@ -106,7 +106,10 @@ class Builder {
     Attributes a = window(kernel);
     a.ints["kernel_shape"] = {kernel, kernel};
     const bool average = pick(2) == 0;
-    if (average) a.ints["count_include_pad"] = {static_cast<int64_t>(pick(2))};
+    if (average) {
+      a.ints["count_include_pad"] = {static_cast<int64_t>(pick(2))};
+      a.ints["pads_counted"] = a.ints["pads"];
+    }
     add(average ? OpType::kAveragePool : OpType::kMaxPool, {x_}, a);
   }
 
