@@ -1,0 +1,186 @@
+// Keys, labels and whole files.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "client/atomic_file.h"
+#include "client/keys.h"
+#include "client/labels.h"
+
+namespace carrel {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+class Files : public testing::Test {
+ protected:
+  void SetUp() override {
+    char folder[] = "/tmp/carrel-client-XXXXXX";
+    ASSERT_NE(mkdtemp(folder), nullptr);
+    folder_ = folder;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string path(const char* name) const { return folder_ + "/" + name; }
+  std::string read(const char* name) const {
+    const auto bytes = read_file(path(name), 1 << 20);
+    if (!bytes.ok()) return "<missing>";
+    return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
+  }
+  void put(const char* name, std::string_view text) const {
+    ASSERT_TRUE(write_file(path(name), bytes_of(text)).ok());
+  }
+  size_t file_count() const {
+    return static_cast<size_t>(
+        std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
+
+  std::string folder_;
+};
+
+TEST_F(Files, NothingAppearsBeforeCommit) {
+  put("x", "old");
+  {
+    auto file = AtomicFile::create(path("x"));
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE(file->write(bytes_of("new")).ok());
+    EXPECT_EQ(read("x"), "old");
+    AtomicFile moved = std::move(*file);
+    ASSERT_TRUE(moved.write(bytes_of("er")).ok());
+    ASSERT_TRUE(moved.commit().ok());
+    EXPECT_EQ(read("x"), "newer");
+  }
+  {
+    auto file = AtomicFile::create(path("x"));
+    ASSERT_TRUE(file.ok() && file->write(bytes_of("never")).ok());
+  }
+  EXPECT_EQ(read("x"), "newer");
+  EXPECT_EQ(file_count(), 1u);
+}
+
+TEST_F(Files, CreateNeverOverwrites) {
+  EXPECT_TRUE(write_file(path("x"), bytes_of("first"), WriteMode::kCreate).ok());
+  EXPECT_FALSE(write_file(path("x"), bytes_of("second"), WriteMode::kCreate).ok());
+  auto raced = AtomicFile::create(path("y"), WriteMode::kCreate);
+  ASSERT_TRUE(raced.ok() && raced->write(bytes_of("late")).ok());
+  put("y", "early");
+  const Status status = raced->commit();
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code(), ErrorCode::kIo);
+  EXPECT_EQ(read("x"), "first");
+  EXPECT_EQ(read("y"), "early");
+}
+
+TEST_F(Files, LinksAreFollowedAndDevicesWrittenDirectly) {
+  put("target", "old");
+  ASSERT_EQ(symlink(path("target").c_str(), path("link").c_str()), 0);
+  put("link", "new");
+  EXPECT_TRUE(fs::is_symlink(path("link")));
+  EXPECT_EQ(read("target"), "new");
+  EXPECT_TRUE(write_file("/dev/null", bytes_of("x")).ok());
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  const Status full = write_file("/dev/full", bytes_of("x"));
+  EXPECT_FALSE(full.ok());
+  EXPECT_NE(std::string(full.error().message()).find("No space left"), std::string::npos);
+}
+
+TEST_F(Files, ErrorsNameThePath) {
+  for (const std::string& bad : {path("no/such/folder"), folder_, std::string()}) {
+    const Status status = write_file(bad, bytes_of("x"));
+    ASSERT_FALSE(status.ok()) << bad;
+    EXPECT_EQ(status.error().code(), ErrorCode::kIo);
+    EXPECT_NE(std::string(status.error().message()).find(bad), std::string::npos);
+  }
+  EXPECT_FALSE(read_file(path("missing"), 10).ok());
+  EXPECT_FALSE(read_file(folder_, 10).ok());
+}
+
+TEST_F(Files, ReadingIsBounded) {
+  put("x", "0123456789");
+  EXPECT_TRUE(read_file(path("x"), 10).ok());
+  EXPECT_FALSE(read_file(path("x"), 9).ok());
+  const auto endless = read_file("/dev/zero", 1 << 20);
+  ASSERT_FALSE(endless.ok());
+  EXPECT_EQ(endless.error().code(), ErrorCode::kInvalidInput);
+  put("empty", "");
+  EXPECT_EQ(read("empty"), "");
+  const auto nothing = read_file("/dev/null", 0);
+  EXPECT_TRUE(nothing.ok() && nothing->empty());
+}
+
+TEST_F(Files, KeysComeBackAndAreOurs) {
+  ASSERT_TRUE(create_key_file(path("key")).ok());
+  struct stat about;
+  ASSERT_EQ(stat(path("key").c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 0777, 0600u);
+  const std::string text = read("key");
+  EXPECT_EQ(text.size(), 79u);
+  const auto key = read_key_file(path("key"));
+  ASSERT_TRUE(key.ok());
+  EXPECT_FALSE(key->readable_by_others);
+  char hex[65];
+  for (int i = 0; i < 32; ++i) std::snprintf(hex + 2 * i, 3, "%02x", key->key.bytes[i]);
+  EXPECT_EQ(text, "carrel-key-v1 " + std::string(hex) + "\n");
+  ASSERT_TRUE(create_key_file(path("other")).ok());
+  EXPECT_NE(read("other"), text);
+  EXPECT_FALSE(create_key_file(path("key")).ok());
+  EXPECT_EQ(read("key"), text);
+}
+
+TEST_F(Files, KeyPermissionsAreReported) {
+  ASSERT_TRUE(create_key_file(path("key")).ok());
+  for (const unsigned mode : {0640u, 0604u, 0644u}) {
+    ASSERT_EQ(chmod(path("key").c_str(), mode), 0);
+    const auto key = read_key_file(path("key"));
+    EXPECT_TRUE(key.ok() && key->readable_by_others);
+  }
+}
+
+TEST_F(Files, OtherFilesAreNotKeys) {
+  const std::string magic = "carrel-key-v1 ";
+  const std::string hex(64, 'a');
+  for (const std::string& good : {magic + hex, magic + hex + "\n", magic + hex + "\r\n",
+                                  magic + std::string(64, 'F')}) {
+    put("key", good);
+    const auto key = read_key_file(path("key"));
+    ASSERT_TRUE(key.ok()) << good;
+    EXPECT_EQ(key->key.bytes[31], good[20] == 'F' ? 0xff : 0xaa);
+  }
+  std::string bad_digit = magic + hex;
+  for (const char c : {'g', '@', '`', ' ', '/', ':', '\0', '\xff', 'G'}) {
+    bad_digit[40] = c;
+    put("key", bad_digit);
+    EXPECT_FALSE(read_key_file(path("key")).ok()) << c;
+  }
+  for (const std::string& bad :
+       {std::string(), magic, hex, magic + hex + "0", magic + hex.substr(1), magic + hex + "\n\n",
+        "carrel-key-v2 " + hex, magic + hex + "\nmore", magic + std::string(5000, 'a')}) {
+    put("key", bad);
+    const auto key = read_key_file(path("key"));
+    ASSERT_FALSE(key.ok()) << bad;
+    EXPECT_EQ(key.error().code(), ErrorCode::kInvalidInput);
+    EXPECT_EQ(std::string(key.error().message()).find("aaaa"), std::string::npos);
+  }
+  EXPECT_EQ(read_key_file(path("none")).error().code(), ErrorCode::kIo);
+  EXPECT_FALSE(read_key_file(folder_).ok());
+}
+
+TEST_F(Files, Labels) {
+  put("labels", "cat\r\n  dog\t\n\nten\x1b[2Jch\nlast");
+  const auto labels = read_labels(path("labels"));
+  ASSERT_TRUE(labels.ok());
+  EXPECT_EQ(*labels, (std::vector<std::string>{"cat", "dog", "", "ten?[2Jch", "last"}));
+  put("labels", "");
+  EXPECT_TRUE(read_labels(path("labels"))->empty());
+  EXPECT_FALSE(read_labels(path("none")).ok());
+}
+
+}  // namespace
+}  // namespace carrel
