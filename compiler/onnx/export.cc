@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cmath>
 #include <cstdio>
 
 #include "compiler/onnx/exporter.h"
@@ -101,6 +102,15 @@ void Exporter::set_shape_of(ValueId id, onnx::ValueInfoProto* info) {
 
 namespace {
 
+// What import would refuse as damage: NaN, and infinities in more than one element.
+bool is_writable(const Tensor& tensor) {
+  if (tensor.type != DType::kF32) return true;
+  for (float value : tensor.f32()) {
+    if (std::isnan(value) || (std::isinf(value) && tensor.count() > 1)) return false;
+  }
+  return true;
+}
+
 Result<onnx::ModelProto> to_model(const Graph& graph) {
   CARREL_RETURN_IF_ERROR(verify_graph(graph));
   uint64_t bytes = 0;
@@ -113,6 +123,10 @@ Result<onnx::ModelProto> to_model(const Graph& graph) {
     if (value.type != DType::kF32 && value.type != DType::kI64) {
       return Error(ErrorCode::kUnsupported, "constant %s: type %s is not written",
                    value.name.c_str(), dtype_name(value.type));
+    }
+    if (!is_writable(*value.constant)) {
+      return Error(ErrorCode::kInvalidInput, "constant %s holds NaN or infinity",
+                   value.name.c_str());
     }
     bytes += value.constant->data.size();
   }

@@ -1,5 +1,6 @@
 #include "compiler/onnx/node_context.h"
 
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 
@@ -62,6 +63,7 @@ int64_t NodeContext::int_attribute(const char* name, int64_t fallback) {
 
 float NodeContext::float_attribute(const char* name, float fallback) {
   const AttributeProto* attribute = find_typed(name, AttributeProto::FLOAT);
+  if (attribute && std::isnan(attribute->f())) bad_attribute_ = name;
   return attribute ? attribute->f() : fallback;
 }
 
@@ -89,7 +91,7 @@ const onnx::TensorProto* NodeContext::tensor_attribute(const char* name) {
 
 Status NodeContext::attribute_status() const {
   if (bad_attribute_.empty()) return ok_status();
-  return invalid("attribute %s has the wrong type", bad_attribute_.c_str());
+  return invalid("attribute %s has the wrong type or is NaN", bad_attribute_.c_str());
 }
 
 Result<std::vector<int64_t>> NodeContext::const_ints(size_t i, const char* what) const {
@@ -102,6 +104,9 @@ Result<std::vector<float>> NodeContext::const_floats(size_t i, const char* what)
   if (!is_const(i)) return unsupported("%s is not constant", what);
   if (in(i).type != DType::kF32) return invalid("%s is not a list of floats", what);
   const std::span<const float> data = in(i).constant->f32();
+  for (float element : data) {
+    if (std::isnan(element)) return invalid("%s is NaN", what);
+  }
   return std::vector<float>(data.begin(), data.end());
 }
 

@@ -46,7 +46,7 @@ class NodeContext {
   const Shape& shape(size_t i) const { return in(i).shape; }
   bool is_const(size_t i) const { return has(i) && in(i).is_const(); }
 
-  // Attributes; an attribute of another type is an error that attribute_status() keeps.
+  // Attributes; an attribute of another type, or NaN, is an error that attribute_status() keeps.
   bool has_attribute(const char* name) const { return find(name) != nullptr; }
   int64_t int_attribute(const char* name, int64_t fallback);
   float float_attribute(const char* name, float fallback);

@@ -56,14 +56,48 @@ Status import_instance_norm(NodeContext& context) {
   return context.finish(std::move(node));
 }
 
+// Mean and 1 / sqrt(variance + epsilon) over the dims from `axis` on, as outputs 1 and 2.
+Status emit_layer_statistics(NodeContext& context, int axis, float epsilon) {
+  const ValueId x = context.input(0);
+  const auto reduce_mean = [&](ValueId id) {
+    Node node = context.make(OpType::kReduceMean, {id});
+    for (int i = axis; i < context.value(x).shape.rank(); ++i) {
+      node.attributes.ints["axes"].push_back(i);
+    }
+    node.attributes.ints["keepdims"] = {1};
+    return context.emit(std::move(node));
+  };
+  const auto apply = [&](UnaryFn fn, ValueId id) {
+    Node node = context.make(OpType::kUnary, {id});
+    node.activation.fn = fn;
+    return context.emit(std::move(node));
+  };
+  CARREL_ASSIGN(const ValueId mean, reduce_mean(x));
+  CARREL_ASSIGN(const ValueId centred, context.emit(context.make(OpType::kSub, {x, mean})));
+  CARREL_ASSIGN(const ValueId square,
+                context.emit(context.make(OpType::kMul, {centred, centred})));
+  CARREL_ASSIGN(const ValueId variance, reduce_mean(square));
+  const ValueId constant = context.add_const(Tensor::from_f32(Shape{}, std::span(&epsilon, 1)));
+  CARREL_ASSIGN(const ValueId shifted,
+                context.emit(context.make(OpType::kAdd, {variance, constant})));
+  CARREL_ASSIGN(const ValueId deviation, apply(UnaryFn::kSqrt, shifted));
+  CARREL_ASSIGN(const ValueId inverse, apply(UnaryFn::kReciprocal, deviation));
+  context.set_output(1, mean);
+  if (context.output_count() > 2) context.set_output(2, inverse);
+  return ok_status();
+}
+
 Status import_layer_norm(NodeContext& context) {
   CARREL_ASSIGN(const int axis,
                 context.normal_axis(context.int_attribute("axis", -1), context.shape(0).rank()));
+  const float epsilon = context.float_attribute("epsilon", 1e-5f);
   Node node =
       context.make(OpType::kLayerNorm, {context.input(0), context.input(1), context.input(2)});
   node.attributes.ints["axis"] = {axis};
-  node.attributes.floats["epsilon"] = {context.float_attribute("epsilon", 1e-5f)};
-  return context.finish(std::move(node));
+  node.attributes.floats["epsilon"] = {epsilon};
+  CARREL_RETURN_IF_ERROR(context.finish(std::move(node)));
+  // Dead code removal drops them where nobody looks.
+  return context.output_count() > 1 ? emit_layer_statistics(context, axis, epsilon) : ok_status();
 }
 
 Status import_lrn(NodeContext& context) {
