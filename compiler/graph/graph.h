@@ -99,8 +99,11 @@ struct Graph {
   std::vector<Node> nodes;  // any order; topological_order() sorts
   std::vector<ValueId> inputs;   // without constants
   std::vector<ValueId> outputs;
-  // The batch dimension of the file: 0 = symbolic or absent (any batch runs as an outer loop),
-  // n = fixed. The graph itself is specialised to batch 1 where batch_separable (batch.h).
+  // How dimension 0 of inputs and outputs relates to one run of this graph.
+  // 0: symbolic in the file. The graph has 1 there; any batch runs as an outer loop, one image a run.
+  // n > 1: fixed at n in the file. The graph has 1 there; n images run as an outer loop.
+  // 1: one run takes the tensors as the graph states them: a batch of 1, inputs without a shared batch dimension, or a
+  //    graph that is not batch_separable (batch.h), whose dimension 0 may then be any number.
   int64_t batch = 0;
 
   ValueId add_value(Value value);
