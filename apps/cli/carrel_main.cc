@@ -1,0 +1,80 @@
+// The command `carrel`. Exit status: 0 done, 1 failed, 2 wrong usage.
+#include <fmt/core.h>
+
+#include <cerrno>
+#include <exception>
+#include <new>
+#include <sstream>
+#include <system_error>
+
+#include "apps/cli/cli.h"
+
+namespace {
+
+constexpr const char* kFooter =
+    "A first run, with synthetic weights:\n"
+    "  carrel zoo mobilenetv2 -o m.onnx\n"
+    "  carrel keygen -o m.key\n"
+    "  carrel seal m.onnx -o m.carrel --key m.key\n"
+    "  carrel run m.carrel --key m.key --memory 4MiB --input photo.jpg\n"
+    "\n"
+    "SIZE is 16MiB, 512KiB, 1GiB or a count of bytes.\n"
+    "Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
+
+int wrong_usage(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  std::string command = "carrel";
+  for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
+  fmt::print(stderr, "carrel: {}\nTry '{} --help'.\n", error.what(), command);
+  return 2;
+}
+
+// Messages quote names from files: every line is made harmless, and only ours end.
+int failed(const std::string& message) {
+  std::istringstream lines(message);
+  std::string line, text;
+  while (std::getline(lines, line)) text += carrel::cli::printable(line) + "\n";
+  fmt::print(stderr, "carrel: {}", text);
+  return 1;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Runs ONNX networks in a few MiB of trusted memory, with encrypted weights.", "carrel");
+  app.set_version_flag("--version", "carrel " CARREL_VERSION);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  carrel::cli::add_zoo(app);
+  carrel::cli::add_keygen(app);
+  carrel::cli::add_seal(app);
+  carrel::cli::add_inspect(app);
+  carrel::cli::add_verify(app);
+  carrel::cli::add_plan(app);
+  carrel::cli::add_run(app);
+  try {
+    app.parse(argc, argv);
+    // What was printed has arrived, or the command has failed.
+    if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "standard output");
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return wrong_usage(app, error);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  carrel::cli::handle_interrupts();
+  try {
+    return run(argc, argv);
+  } catch (const carrel::cli::CommandError& error) {
+    return failed(error.what());
+  } catch (const std::bad_alloc&) {
+    return failed("out of memory");
+  } catch (const std::system_error& error) {
+    // The reader of our output has had enough: no news to anyone.
+    if (error.code() == std::errc::broken_pipe) return 1;
+    return failed(error.what());
+  } catch (const std::exception& error) {
+    return failed(error.what());
+  }
+}

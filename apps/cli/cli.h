@@ -1,0 +1,94 @@
+#pragma once
+// What the commands share: registration, failure as one line, sizes and hex, progress, tables.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/result.h"
+#include "engine/format/sealed_model.h"
+
+namespace carrel::cli {
+
+using Json = nlohmann::ordered_json;
+
+// Ends the command: `carrel: MESSAGE` on stderr, exit status 1. Further lines may follow in the message.
+struct CommandError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+[[noreturn]] void fail(const std::string& message);
+// `where: message`, unless the message names `where` itself.
+[[noreturn]] void fail(const Error& error, const std::string& where);
+
+template <typename T>
+T value_or_fail(Result<T> result, const std::string& where) {
+  if (!result.ok()) fail(result.error(), where);
+  return std::move(*result);
+}
+inline void ok_or_fail(const Status& status, const std::string& where) {
+  if (!status.ok()) fail(status.error(), where);
+}
+
+// Each adds its subcommand, with help and an example, to `app`.
+void add_zoo(CLI::App& app);
+void add_keygen(CLI::App& app);
+void add_seal(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_verify(CLI::App& app);
+void add_plan(CLI::App& app);
+void add_run(CLI::App& app);
+
+// A SIZE option ("16MiB"); anything else is wrong usage.
+CLI::Option* add_size(CLI::App* command, const std::string& name, uint64_t* bytes, const std::string& help);
+CLI::Option* add_sizes(CLI::App* command, const std::string& name, std::vector<uint64_t>* bytes, const std::string& help);
+void add_example(CLI::App* command, const std::string& example);
+
+// Text from files may hold anything: what a terminal might obey becomes '?'.
+std::string printable(std::string text);
+std::string size_text(uint64_t bytes);  // "3.95 MiB"
+std::string hex(const ModelId& id);
+// 32 hexadecimal digits; false for anything else.
+bool parse_model_id(const std::string& text, ModelId* id);
+const char* precision_name(StoredType stored);
+IsaLevel parse_isa(const std::string& name);  // "auto": this machine's
+
+// Fails now, before the work, if a file could not be made at `path`.
+void check_writable(const std::string& path);
+// Whole or not at all.
+void write_text_file(const std::string& path, const std::string& text);
+void print_json(const Json& object);
+
+// Ctrl-C and SIGTERM: one line, temporary files removed, exit status 1. Child processes die with this one.
+void handle_interrupts();
+
+// "sealing 43 %" on a terminal, for work that takes longer than a second; nothing otherwise.
+class Progress {
+ public:
+  explicit Progress(std::string what);
+  ~Progress();
+  void operator()(uint64_t done, uint64_t total);
+
+ private:
+  std::string what_;
+  std::chrono::steady_clock::time_point next_;
+  bool terminal_;
+  bool shown_ = false;
+};
+
+// Columns as wide as their widest cell; the first column left, the others as `right` says.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header, std::string alignment);  // "lrr": left, right, right
+  void add(std::vector<std::string> row);
+  void print() const;
+
+ private:
+  std::string alignment_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace carrel::cli

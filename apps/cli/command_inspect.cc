@@ -1,0 +1,157 @@
+#include <fmt/core.h>
+
+#include <map>
+
+#include "apps/cli/cli.h"
+#include "apps/cli/import.h"
+#include "compiler/seal/seal.h"
+
+namespace carrel::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  bool json = false;
+};
+
+uint64_t tile_count(const SealedInfo& info) {
+  uint64_t count = 0;
+  for (const StreamDesc& stream : info.streams) count += make_tile_grid(stream.shape)->tile_count;
+  return count;
+}
+
+std::string shape_text(const Shape& shape) {
+  std::string text;
+  for (int i = 0; i < shape.rank(); ++i) text += (i == 0 ? "" : "x") + std::to_string(shape[i]);
+  return text.empty() ? "scalar" : text;
+}
+
+const char* kind_name(WeightsKind kind) {
+  constexpr const char* kNames[] = {"none", "conv", "depthwise", "vectors", "plain"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+Json ports_json(const Graph& graph, const std::vector<ValueId>& ids) {
+  Json list = Json::array();
+  for (ValueId id : ids) {
+    const Shape& shape = graph.value(id).shape;
+    std::vector<int64_t> dims;
+    for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
+    list.push_back({{"name", graph.value(id).name}, {"shape", dims}});
+  }
+  return list;
+}
+
+Json layers_json(const Graph& graph) {
+  Json list = Json::array();
+  for (const Node& node : graph.nodes) {
+    const Shape shape = node.outputs.empty() ? Shape{} : graph.value(node.outputs[0]).shape;
+    list.push_back({{"name", node.name}, {"op", op_name(node.op)}, {"output", shape_text(shape)}});
+  }
+  return list;
+}
+
+Json programs_json(const SealedInfo& info) {
+  Json list = Json::array();
+  for (const ProgramRecord& p : info.programs) {
+    list.push_back({{"budget_bytes", p.budget_bytes}, {"planned_peak_bytes", p.planned_peak_bytes},
+                    {"strategy", strategy_name(static_cast<Strategy>(p.strategy))}, {"threads", p.threads},
+                    {"isa", isa_name(static_cast<IsaLevel>(p.isa))}, {"program_bytes", p.program_bytes}});
+  }
+  return list;
+}
+
+Json streams_json(const SealedInfo& info) {
+  Json list = Json::array();
+  for (const StreamDesc& stream : info.streams) {
+    const TileGrid grid = *make_tile_grid(stream.shape);
+    list.push_back({{"kind", kind_name(stream.shape.kind)}, {"file_offset", stream.file_offset},
+                    {"first_tile", stream.first_tile}, {"tiles", grid.tile_count}, {"bytes", grid.stored_bytes}});
+  }
+  return list;
+}
+
+void print_all_json(const Options& options, const SealedInfo& info) {
+  const Graph& graph = info.architecture;
+  print_json({{"path", options.model},
+              {"model_id", hex(info.header.model_id)},
+              {"name", graph.name},
+              {"format_version", info.header.version},
+              {"precision", precision_name(static_cast<StoredType>(info.manifest.precision))},
+              {"file_bytes", info.header.file_bytes},
+              {"tiles_bytes", info.header.tiles_bytes},
+              {"parameters", parameter_count(graph)},
+              {"tiles", tile_count(info)},
+              {"batch", graph.batch},
+              {"inputs", ports_json(graph, graph.inputs)},
+              {"outputs", ports_json(graph, graph.outputs)},
+              {"programs", programs_json(info)},
+              {"streams", streams_json(info)},
+              {"layers", layers_json(graph)}});
+}
+
+void print_ports(const char* label, const Graph& graph, const std::vector<ValueId>& ids) {
+  for (ValueId id : ids) {
+    fmt::print("{:<12}{} ({})\n", label, printable(graph.value(id).name), shape_text(graph.value(id).shape));
+    label = "";
+  }
+}
+
+void print_programs(const SealedInfo& info) {
+  if (info.programs.empty()) return fmt::print("\nNo sealed programs: run plans on the spot.\n");
+  fmt::print("\nPrograms\n");
+  Table table({"budget", "strategy", "threads", "isa", "planned peak", "program"}, "rlrlrr");
+  for (const ProgramRecord& p : info.programs) {
+    table.add({size_text(p.budget_bytes), strategy_name(static_cast<Strategy>(p.strategy)), std::to_string(p.threads),
+               isa_name(static_cast<IsaLevel>(p.isa)), size_text(p.planned_peak_bytes), size_text(p.program_bytes)});
+  }
+  table.print();
+}
+
+void print_layers(const SealedInfo& info) {
+  const Graph& graph = info.architecture;
+  fmt::print("\nLayers\n");
+  Table table({"#", "operator", "name", "output", "weights"}, "rlllr");
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    uint64_t weights = 0;
+    for (ValueId id : node.inputs) {
+      if (id == kNoValue || !graph.value(id).is_const() || graph.value(id).type != DType::kF32) continue;
+      weights += static_cast<uint64_t>(graph.value(id).shape.count());
+    }
+    table.add({std::to_string(i), op_name(node.op), node.name,
+               node.outputs.empty() ? "-" : shape_text(graph.value(node.outputs[0]).shape),
+               weights == 0 ? "-" : std::to_string(weights)});
+  }
+  table.print();
+}
+
+void run(const Options& options) {
+  const SealedInfo info = value_or_fail(read_sealed(options.model), options.model);
+  if (options.json) return print_all_json(options, info);
+  fmt::print("{}\n", options.model);
+  fmt::print("{:<12}{}\n", "model id", hex(info.header.model_id));
+  fmt::print("{:<12}{}\n", "network", printable(info.architecture.name));
+  fmt::print("{:<12}{}\n", "precision", precision_name(static_cast<StoredType>(info.manifest.precision)));
+  fmt::print("{:<12}{}, of which {} encrypted weights ({} numbers, {} streams, {} tiles)\n", "size",
+             size_text(info.header.file_bytes), size_text(info.header.tiles_bytes), parameter_count(info.architecture),
+             info.streams.size(), tile_count(info));
+  print_ports("inputs", info.architecture, info.architecture.inputs);
+  print_ports("outputs", info.architecture, info.architecture.outputs);
+  print_programs(info);
+  print_layers(info);
+  fmt::print("\nThis is what anyone can see. Nothing of it is verified without the key (carrel verify).\n");
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("inspect", "Show what a host can see of a sealed model (no key needed)");
+  command->add_option("MODEL", options->model, "sealed file")->required()->type_name("MODEL.carrel");
+  command->add_flag("--json", options->json, "print one JSON object");
+  add_example(command, "carrel inspect resnet50.carrel");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace carrel::cli

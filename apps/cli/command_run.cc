@@ -1,0 +1,215 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "apps/cli/cli.h"
+#include "apps/cli/inputs.h"
+#include "apps/cli/key.h"
+#include "apps/cli/outputs.h"
+#include "apps/common/runner.h"
+#include "client/labels.h"
+#include "compiler/seal/seal.h"
+
+namespace carrel::cli {
+namespace {
+
+struct Options {
+  std::string model, key, output, labels, platform = "process", strategy = "auto", isa = "auto", expected, enclave;
+  InputOptions input;
+  uint64_t budget_bytes = 0;
+  uint32_t threads = 1;
+  uint32_t repeat = 1;
+  bool json = false;
+};
+
+struct Measured {
+  double cold_ms = 0;
+  std::vector<double> latencies_ms;  // of the later inferences; of the first where it is the only one
+  RunStats last;
+};
+
+double now_ms() {
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double, std::milli>(since).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+// Features that decide arithmetic are taken away; those of encryption stay.
+CpuMask cpu_for(const std::string& isa) {
+  const CpuMask all = detect_cpu();
+  if (isa == "avx2") return all & ~(kCpuAvx512 | kCpuVnni);
+  if (isa == "generic") return all & ~(kCpuAvx512 | kCpuVnni | kCpuAvx2);
+  if (isa == "avx512" && isa_level(all) != IsaLevel::kAvx512) fail("--isa avx512: this machine has no AVX-512");
+  return all;
+}
+
+RunnerOptions runner_options(const Options& options) {
+  RunnerOptions out;
+  out.model_path = options.model;
+  out.memory_bytes = options.budget_bytes;
+  out.strategy = *parse_strategy(options.strategy.c_str());
+  out.threads = options.threads;
+  out.platform = options.platform == "inproc" ? PlatformKind::kInproc : PlatformKind::kProcess;
+  out.cpu = cpu_for(options.isa);
+  out.enclave_path = options.enclave;
+  out.pin_model = !options.expected.empty();
+  if (out.pin_model) parse_model_id(options.expected, &out.expected_model);
+  return out;
+}
+
+std::vector<Tensor> infer(const Options& options, const std::vector<Tensor>& inputs, Runner* runner,
+                          Measured* measured) {
+  std::vector<Tensor> outputs;
+  Progress progress("running");
+  for (uint32_t i = 0; i < options.repeat; ++i) {
+    const double before = now_ms();
+    outputs = value_or_fail(runner->run(inputs, &measured->last), options.model);
+    const double ms = now_ms() - before;
+    if (i == 0) measured->cold_ms = ms;
+    if (i > 0 || options.repeat == 1) measured->latencies_ms.push_back(ms);
+    progress(i + 1, options.repeat);
+  }
+  return outputs;
+}
+
+const char* guarantee(const Options& options) {
+  return options.platform == "inproc"
+             ? "no wall around the engine: anything in this process, and whoever may read it, sees weights and inputs"
+             : "weights and activations are encrypted outside a sandboxed process of its own, which other users and "
+               "processes cannot read";
+}
+
+Json report_json(const Options& options, const SealedInfo& info, Runner* runner, const Measured& measured) {
+  const std::vector<double>& ms = measured.latencies_ms;
+  return {{"model", info.architecture.name},
+          {"model_id", hex(runner->model().model_id)},
+          {"precision", precision_name(runner->precision())},
+          {"platform", options.platform},
+          {"guarantee", guarantee(options)},
+          {"protection_notes", runner->protection_notes()},
+          {"threads", options.threads},
+          {"strategy", options.strategy},
+          {"isa", isa_name(static_cast<IsaLevel>(runner->program().isa))},
+          {"planned_now", runner->planned_now()},
+          {"budget_bytes", options.budget_bytes},
+          {"planned_peak_bytes", runner->program().planned_peak_bytes},
+          {"peak_trusted_bytes", measured.last.peak_trusted_bytes},
+          {"kernel_private_bytes", runner->kernel_private_bytes()},
+          {"start_ms", runner->start_ms()},
+          {"cold_ms", measured.cold_ms},
+          {"latency_ms",
+           {{"min", *std::min_element(ms.begin(), ms.end())}, {"median", median(ms)},
+            {"max", *std::max_element(ms.begin(), ms.end())}, {"runs", ms.size()}}},
+          {"bytes_decrypted", measured.last.bytes_decrypted},
+          {"bytes_spilled", measured.last.bytes_spilled},
+          {"bytes_fetched", measured.last.bytes_fetched},
+          {"crossings", measured.last.crossings}};
+}
+
+void print_report(const Options& options, Runner* runner, const Measured& measured) {
+  const std::vector<double>& ms = measured.latencies_ms;
+  fmt::print("trusted memory  {} measured, {} planned, {} granted", size_text(measured.last.peak_trusted_bytes),
+             size_text(runner->program().planned_peak_bytes), size_text(options.budget_bytes));
+  if (runner->kernel_private_bytes() != 0) fmt::print("; the kernel counts {}", size_text(runner->kernel_private_bytes()));
+  fmt::print("\nlatency         {:.1f} ms first", measured.cold_ms);
+  if (options.repeat > 1) {
+    fmt::print(", then {:.1f} ms (median of {}, {:.1f} to {:.1f})", median(ms), ms.size(),
+               *std::min_element(ms.begin(), ms.end()), *std::max_element(ms.begin(), ms.end()));
+  }
+  fmt::print("; engine start {:.1f} ms\n", runner->start_ms());
+  fmt::print("boundary        {} of weights decrypted, {} of activations sealed out and {} back, {} crossings\n",
+             size_text(measured.last.bytes_decrypted), size_text(measured.last.bytes_spilled),
+             size_text(measured.last.bytes_fetched), measured.last.crossings);
+}
+
+// Said before the answer, on stderr, so that nobody takes this platform for more than it is.
+void say_guarantee(const Options& options, Runner* runner) {
+  fmt::print(stderr, "{}: {}\n", options.platform, guarantee(options));
+  // inproc's note says the same again.
+  const bool walled = options.platform != "inproc" && runner->protection_notes()[0] != '\0';
+  if (walled) fmt::print(stderr, "{}: {}\n", options.platform, runner->protection_notes());
+  if (!runner->planned_now()) return;
+  fmt::print(stderr, "note: no sealed program for {}, {}, {} threads, {}: planned now (carrel plan --seal-into keeps one)\n",
+             size_text(options.budget_bytes), options.strategy, options.threads,
+             isa_name(static_cast<IsaLevel>(runner->program().isa)));
+}
+
+void run(const Options& options) {
+  const OwnerKey key(options.key);
+  if (!options.output.empty()) check_writable(options.output);
+  std::vector<std::string> labels;
+  if (!options.labels.empty()) labels = value_or_fail(read_labels(options.labels), options.labels);
+  const SealedInfo info = value_or_fail(read_sealed(options.model), options.model);
+  ok_or_fail(authenticate_sealed(info, key.get()), options.model);
+  const std::vector<Tensor> inputs = load_inputs(info.architecture, options.input);
+  const std::unique_ptr<Runner> runner = value_or_fail(Runner::open(runner_options(options), key.get()), options.model);
+  if (!options.json) say_guarantee(options, runner.get());
+  Measured measured;
+  const std::vector<Tensor> outputs = infer(options, inputs, runner.get(), &measured);
+  const bool batched = runner->batch() != 1 && !inputs.empty() && inputs[0].shape.rank() > 0;
+  const int64_t images = batched ? inputs[0].shape[0] : 1;
+  if (!options.output.empty()) write_outputs(options.output, runner->outputs(), outputs);
+  if (options.json) {
+    Json report = report_json(options, info, runner.get(), measured);
+    report["images"] = images;
+    report["outputs"] = outputs_json(runner->outputs(), outputs, images, labels);
+    return print_json(report);
+  }
+  print_outputs(runner->outputs(), outputs, images, labels);
+  print_report(options, runner.get(), measured);
+}
+
+void add_input_options(CLI::App* command, Options* options) {
+  command->add_option("--input", options->input.paths, ".npy, .npz, or pictures (JPEG, PNG), each an image of the batch")
+      ->required()->type_name("FILE");
+  command->add_option("--mean", options->input.mean, "subtracted per channel after --scale")->type_name("R,G,B");
+  command->add_option("--std", options->input.std, "divides per channel")->type_name("R,G,B");
+  command->add_option("--scale", options->input.scale, "factor of pixels 0..255 [1/255]")->type_name("S");
+  command->add_option("--size", options->input.size, "of the picture after resize and crop [the network's]")
+      ->type_name("HxW");
+  command->add_option("--crop", options->input.crop, "share of the resized picture that the centre crop keeps")
+      ->check(CLI::Range(0.01, 1.0))->capture_default_str();
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("run", "Run a sealed model inside a budget of trusted memory");
+  command->add_option("MODEL", options->model, "sealed file")->required()->type_name("MODEL.carrel");
+  command->add_option("--key", options->key, "key file")->required()->type_name("KEY");
+  add_size(command, "--memory", &options->budget_bytes, "every writable byte of the trusted side")->required();
+  add_input_options(command, options.get());
+  command->add_option("-o,--output", options->output, "write outputs: .npy for one, .npz for all by name")
+      ->type_name("FILE");
+  command->add_option("--platform", options->platform, "wall around the engine; inproc has none")
+      ->check(CLI::IsMember({"process", "inproc"}))->capture_default_str();
+  command->add_option("--threads", options->threads)->check(CLI::Range(1u, kMaxThreads))->capture_default_str();
+  command->add_option("--strategy", options->strategy, "how layers are partitioned")
+      ->check(CLI::IsMember({"whole", "channel", "yplane", "auto"}))->capture_default_str();
+  command->add_option("--isa", options->isa, "instruction set (auto: this machine's)")
+      ->check(CLI::IsMember({"generic", "avx2", "avx512", "auto"}))->capture_default_str();
+  command->add_option("--repeat", options->repeat, "inferences")->check(CLI::Range(1u, 1000000u))->capture_default_str();
+  command->add_option("--labels", options->labels, "class names, one per line")->type_name("FILE");
+  command->add_option("--expect-model", options->expected, "refuse any sealing but the one with this model id")
+      ->type_name("ID")
+      ->check([](const std::string& text) {
+        ModelId id;
+        return parse_model_id(text, &id) ? std::string() : std::string("a model id is 32 hexadecimal digits");
+      });
+  command->add_option("--enclave", options->enclave, "trusted executable [beside this program]")->type_name("FILE");
+  command->add_flag("--json", options->json, "print one JSON object");
+  command->footer(
+      "Without --mean, --std and --scale pictures are prepared as for ImageNet. With any of them the others are mean 0,\n"
+      "std 1 and scale 1/255.\n"
+      "Example:\n  carrel run resnet50.carrel --key my.key --memory 8MiB --input photo.jpg --labels imagenet.txt");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace carrel::cli

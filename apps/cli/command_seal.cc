@@ -1,0 +1,90 @@
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "apps/cli/cli.h"
+#include "apps/cli/import.h"
+#include "apps/cli/key.h"
+#include "base/bytes.h"
+#include "compiler/seal/seal.h"
+
+namespace carrel::cli {
+namespace {
+
+struct Options {
+  std::string model, output, key;
+  std::string precision = "fp32";
+  std::vector<uint64_t> budgets = {4 * kMiB, 8 * kMiB, 16 * kMiB, 64 * kMiB};
+  std::vector<uint32_t> threads = {1, 2};
+  std::vector<std::string> strategies = {"auto"};
+  std::vector<std::string> isas = {"avx2", "avx512"};
+  std::vector<std::string> dims;
+  bool json = false;
+};
+
+std::vector<PlanRequest> requests(const Options& options) {
+  std::vector<PlanRequest> all;
+  for (const std::string& isa : options.isas) {
+    for (uint32_t threads : options.threads) {
+      for (const std::string& strategy : options.strategies) {
+        for (uint64_t budget : options.budgets) {
+          all.push_back({budget, *parse_strategy(strategy.c_str()), threads, parse_isa(isa)});
+        }
+      }
+    }
+  }
+  return all;
+}
+
+void report(const Options& options, const ModelId& id, const std::vector<std::string>& notes) {
+  const SealedInfo info = value_or_fail(read_sealed(options.output), options.output);
+  if (options.json) {
+    return print_json({{"path", options.output}, {"model_id", hex(id)}, {"precision", options.precision},
+                       {"file_bytes", info.header.file_bytes}, {"streams", info.streams.size()},
+                       {"programs", info.programs.size()}, {"notes", notes}});
+  }
+  for (const std::string& note : notes) fmt::print(stderr, "note: {}\n", note);
+  fmt::print("{}: {}, {}, {} programs, model id {}\n", options.output, size_text(info.header.file_bytes),
+             options.precision, info.programs.size(), hex(id));
+}
+
+void run(const Options& options) {
+  const OwnerKey key(options.key);
+  check_writable(options.output);
+  const Graph graph = import_or_fail(options.model, parse_symbols(options.dims));
+  SealOptions seal;
+  seal.stored = options.precision == "fp16" ? StoredType::kF16 : StoredType::kF32;
+  seal.programs = requests(options);
+  std::vector<std::string> notes;
+  ModelId id;
+  {
+    Progress progress("sealing");
+    id = value_or_fail(seal_model(graph, key.get(), seal, options.output, std::ref(progress), &notes), options.model);
+  }
+  report(options, id, notes);
+}
+
+}  // namespace
+
+void add_seal(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("seal", "Encrypt an ONNX network under a key, with programs for usual budgets");
+  command->add_option("MODEL", options->model, "ONNX file")->required()->type_name("MODEL.onnx");
+  command->add_option("-o,--output", options->output, "sealed file to write")->required()->type_name("MODEL.carrel");
+  command->add_option("--key", options->key, "key file (carrel keygen)")->required()->type_name("KEY");
+  command->add_option("--precision", options->precision, "how weights are stored")
+      ->check(CLI::IsMember({"fp32", "fp16"}))->capture_default_str();
+  add_sizes(command, "--memory", &options->budgets, "budgets to seal programs for [4MiB 8MiB 16MiB 64MiB]");
+  command->add_option("--threads", options->threads, "thread counts to seal programs for")
+      ->check(CLI::Range(1u, kMaxThreads))->capture_default_str();
+  command->add_option("--strategy", options->strategies, "strategies to seal programs for")
+      ->check(CLI::IsMember({"whole", "channel", "yplane", "auto"}))->capture_default_str();
+  command->add_option("--isa", options->isas, "instruction sets to seal programs for")
+      ->check(CLI::IsMember({"generic", "avx2", "avx512"}))->capture_default_str();
+  command->add_option("--dim", options->dims, "value of a symbolic dimension")->type_name("NAME=VALUE");
+  command->add_flag("--json", options->json, "print one JSON object");
+  add_example(command, "carrel seal resnet50.onnx -o resnet50.carrel --key my.key --memory 8MiB 16MiB");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace carrel::cli
