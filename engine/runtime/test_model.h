@@ -160,8 +160,9 @@ class TestProgram {
   uint64_t least_tile_buffer(uint32_t threads) const {
     uint64_t bytes = ceil_div(least_boundary_buffer_bytes(stores), threads);
     for (const OpDesc& o : ops) {
-      if (o.weights != WeightsMode::kStreamed) continue;
-      bytes = std::max<uint64_t>(bytes, make_tile_grid(streams[o.stream].shape)->max_expanded_bytes + 64);
+      if (o.weights != WeightsMode::kStreamed || o.stream >= streams.size()) continue;
+      const Result<TileGrid> grid = make_tile_grid(streams[o.stream].shape);
+      if (grid.ok()) bytes = std::max<uint64_t>(bytes, grid->max_expanded_bytes + 64);
     }
     return bytes;
   }

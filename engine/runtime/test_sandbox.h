@@ -141,7 +141,7 @@ inline void seal_all_inputs(const ProgramView& program, uint64_t counter, std::s
 class AlignedBytes {
  public:
   explicit AlignedBytes(uint64_t bytes) : bytes_(bytes) {
-    data_ = static_cast<std::byte*>(std::aligned_alloc(4096, round_up(std::max<uint64_t>(bytes, 1), 64)));
+    data_ = static_cast<std::byte*>(std::aligned_alloc(64, round_up(std::max<uint64_t>(bytes, 1), 64)));
     std::memset(data_, 0, round_up(std::max<uint64_t>(bytes, 1), 64));
   }
   ~AlignedBytes() { std::free(data_); }
