@@ -91,6 +91,7 @@ class Lowering {
   void keep_weights() {
     struct Gain {
       NodeIndex node;
+      uint64_t fetched;
       double saved_per_byte;
     };
     std::vector<Gain> gains;
@@ -99,8 +100,8 @@ class Lowering {
         const SchedNode& node = problem_.nodes[static_cast<size_t>(n)];
         if (choice(s, n) == WeightsChoice::kNone || node.weight_resident_bytes == 0) continue;
         const uint32_t actions = segment(s).simulation.actions_of_node[static_cast<size_t>(n - segment(s).first)];
-        const double fetched = static_cast<double>(node.weight_stored_bytes) * (choice(s, n) == WeightsChoice::kStreamed ? actions : 1);
-        gains.push_back({n, fetched / static_cast<double>(node.weight_resident_bytes)});
+        const uint64_t fetched = node.weight_stored_bytes * (choice(s, n) == WeightsChoice::kStreamed ? actions : 1);
+        gains.push_back({n, fetched, static_cast<double>(fetched) / static_cast<double>(node.weight_resident_bytes)});
       }
     }
     std::stable_sort(gains.begin(), gains.end(), [](const Gain& a, const Gain& b) { return a.saved_per_byte > b.saved_per_byte; });
@@ -111,6 +112,7 @@ class Lowering {
                                     problem_.nodes[static_cast<size_t>(gain.node)].name + " weights (kept)");
       objects_[static_cast<size_t>(object)].offset = top_;
       top_ += bytes;
+      out_.kept_fetch_bytes += gain.fetched;
       weights_[static_cast<size_t>(gain.node)].object = object;
       weights_[static_cast<size_t>(gain.node)].once = true;
     }

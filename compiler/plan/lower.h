@@ -12,6 +12,7 @@ struct Lowered {
   uint64_t arena_bytes = 0;
   uint64_t store_bytes = 0;
   std::vector<LifetimeReport> lifetimes;
+  uint64_t kept_fetch_bytes = 0;  // that later inferences need not fetch, because weights stay
 };
 
 // Arena below `arena_limit_bytes` that the schedule leaves free keeps weights from one inference to the next.

@@ -80,39 +80,65 @@ ProgramHeader header_of(const Context& context, const Lowered& lowered, uint64_t
 
 Error too_small() { return Error(ErrorCode::kBudgetTooSmall, "the budget is too small"); }
 
-// A plan for the context's budget; kBudgetTooSmall without detail if there is none.
-Result<Plan> plan_once(const Context& context, bool keep_weights) {
-  const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
-  const uint64_t budget = context.request.budget_bytes;
+// A schedule, lowered: what it costs once the weights that stay have been fetched.
+struct Candidate {
+  Schedule schedule;
+  Lowered lowered;
   uint64_t program_bytes = 0;
-  uint64_t tighten = 0;
+  uint64_t peak_bytes = 0;
+  double seconds = 0;
+};
+
+// The best schedule in `share` of the arena that the budget allows; the rest keeps weights if `keep_weights`.
+// kBudgetTooSmall without detail if there is none.
+Result<Candidate> try_share(const Context& context, SimulationCache* cache, const CostModel& cost, double share,
+                            bool keep_weights) {
+  const uint64_t budget = context.request.budget_bytes;
+  uint64_t program_bytes = 0, tighten = 0;
   for (int round = 0; round < kMaxRounds; ++round) {
     const uint64_t fixed = context.fixed_bytes(program_bytes);
     if (fixed + tighten >= budget) return too_small();
-    const ScheduleLimits limits = limits_of(context.request.strategy, budget - fixed - tighten);
-    CARREL_ASSIGN(const Schedule schedule, make_schedule(context.stated.problem, cost, limits));
-    const uint64_t arena_limit = keep_weights ? budget - fixed : 0;
-    CARREL_ASSIGN(Lowered lowered, lower_schedule(context.layers, context.streams, context.stated.problem, schedule, arena_limit));
-    const uint64_t blob_bytes = program_blob_bytes(lowered.tables);
-    const uint64_t peak = context.fixed_bytes(blob_bytes) + lowered.arena_bytes;
-    if (peak <= budget) {
-      Plan plan;
-      plan.request = context.request;
-      plan.program = write_program(header_of(context, lowered, peak), lowered.tables);
-      fill_report(context.layers, context.stated.problem, schedule, lowered, &plan);
-      return plan;
-    }
-    if (blob_bytes > program_bytes) program_bytes = blob_bytes;
-    else tighten += peak - budget;
+    const uint64_t arena = budget - fixed;
+    const uint64_t usable = static_cast<uint64_t>(static_cast<double>(arena - tighten) * share);
+    Candidate c;
+    CARREL_ASSIGN(c.schedule, make_schedule(context.stated.problem, cost, limits_of(context.request.strategy, usable), cache));
+    CARREL_ASSIGN(c.lowered, lower_schedule(context.layers, context.streams, context.stated.problem, c.schedule,
+                                            keep_weights ? arena : 0));
+    c.program_bytes = program_blob_bytes(c.lowered.tables);
+    c.peak_bytes = context.fixed_bytes(c.program_bytes) + c.lowered.arena_bytes;
+    c.seconds = c.schedule.seconds - cost.fetch_seconds(c.lowered.kept_fetch_bytes);
+    if (c.peak_bytes <= budget) return c;
+    if (c.program_bytes > program_bytes) program_bytes = c.program_bytes;
+    else tighten += std::max(c.peak_bytes - budget, arena / 32);
   }
   return too_small();
 }
 
-// Smallest budget that plan_once accepts, to a quarter of a per cent.
+Result<Plan> plan_once(const Context& context) {
+  const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
+  SimulationCache cache(context.stated.problem);
+  Result<Candidate> best = too_small();
+  // Memory spent on slabs is memory that keeps no weights between inferences.
+  for (double share : {1.0, 0.6, 0.35, 0.2, 0.1}) {
+    Result<Candidate> other = try_share(context, &cache, cost, share, true);
+    if (other.ok() && (!best.ok() || other->seconds < best->seconds)) best = std::move(other);
+  }
+  if (!best.ok()) return best.error();
+  Plan plan;
+  plan.request = context.request;
+  plan.program = write_program(header_of(context, best->lowered, best->peak_bytes), best->lowered.tables);
+  fill_report(context.layers, context.stated.problem, best->schedule, best->lowered, &plan);
+  plan.predicted_ms = best->seconds * 1e3;
+  return plan;
+}
+
+// Smallest budget that works, to a quarter of a per cent.
 Result<uint64_t> search_least(Context context) {
+  const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
+  SimulationCache cache(context.stated.problem);
   const auto fits = [&](uint64_t budget) {
     context.request.budget_bytes = budget;
-    return plan_once(context, false).ok();
+    return try_share(context, &cache, cost, 1.0, false).ok();
   };
   uint64_t low = context.fixed_bytes(0), high = 2 * low;
   constexpr uint64_t kMost = uint64_t{1} << 42;
@@ -132,7 +158,7 @@ Result<uint64_t> search_least(Context context) {
 
 Result<Plan> plan_program(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
   CARREL_ASSIGN(const Context context, make_context(graph, streams, request));
-  Result<Plan> plan = plan_once(context, true);
+  Result<Plan> plan = plan_once(context);
   if (plan.ok() || plan.error().code() != ErrorCode::kBudgetTooSmall) return plan;
   CARREL_ASSIGN(const uint64_t least, search_least(context));
   char have[32], want[32];

@@ -111,7 +111,6 @@ void fill_report(const LayerGraph& graph, const SchedProblem& problem, const Sch
     plan->segments.push_back(reporter.segment_report(schedule.segments[s], &plan->layers, s));
   }
   plan->lifetimes = lowered.lifetimes;
-  plan->predicted_ms = schedule.seconds * 1e3;
 }
 
 }  // namespace carrel

@@ -29,13 +29,17 @@ using Frontier = std::map<State, Entry>;
 struct Candidate {
   NodeIndex first = 0, end = 0;
   uint32_t rounds = 0;
-  Simulation sim;
+  const Simulation& sim;
+  std::vector<TensorIndex> leaving;  // wanted later
+  uint64_t ring_bytes = 0;           // every tensor a ring
+  uint64_t scratch_bytes = 0;
+  double compute_seconds = 0;
 };
 
 class Scheduler {
  public:
-  Scheduler(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits)
-      : problem_(problem), cost_(cost), limits_(limits) {}
+  Scheduler(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits, SimulationCache* cache)
+      : problem_(problem), cost_(cost), limits_(limits), cache_(*cache), kept_mark_(problem.tensors.size(), 0) {}
 
   Result<Schedule> run() {
     const NodeIndex n = static_cast<NodeIndex>(problem_.nodes.size());
@@ -67,8 +71,7 @@ class Scheduler {
     for (NodeIndex end = first + 1; end <= last && misses < 3; ++end) {
       bool fits = false;
       for (uint32_t rounds : round_choices(first, end)) {
-        Candidate c{first, end, rounds, simulate_segment(problem_, first, end, rounds, false)};
-        if (try_candidate(c)) fits = true;
+        if (try_candidate(make_candidate(first, end, rounds))) fits = true;
       }
       misses = fits ? 0 : misses + 1;
       if (fits) reached = end;
@@ -97,16 +100,26 @@ class Scheduler {
     return {rounds.begin(), rounds.end()};
   }
 
+  Candidate make_candidate(NodeIndex first, NodeIndex end, uint32_t rounds) {
+    Candidate c{first, end, rounds, cache_.get(first, end, rounds), {}, 0, 0, 0};
+    for (const SegmentTensor& s : c.sim.tensors) {
+      const bool later = !tensor(s.tensor).consumers.empty() && tensor(s.tensor).consumers.back() >= end;
+      if (!s.external && later) c.leaving.push_back(s.tensor);
+      c.ring_bytes += s.ring_rows * tensor(s.tensor).row_bytes;
+    }
+    for (NodeIndex n = first; n < end; ++n) {
+      c.scratch_bytes += node(n).scratch_bytes;
+      c.compute_seconds += cost_.compute_seconds(n, actions(c, n));
+    }
+    return c;
+  }
+
   // Adds the candidate to the frontier at its end for every state at its start; false if none fits.
   bool try_candidate(const Candidate& c) {
+    const std::vector<State> choices = keep_choices(c.leaving);
     bool fits = false;
-    std::vector<TensorIndex> leaving;
-    for (const SegmentTensor& s : c.sim.tensors) {
-      const bool later = !tensor(s.tensor).consumers.empty() && tensor(s.tensor).consumers.back() >= c.end;
-      if (!s.external && later) leaving.push_back(s.tensor);
-    }
     for (const auto& [state, entry] : best_[static_cast<size_t>(c.first)]) {
-      for (const State& fresh : keep_choices(leaving)) fits |= try_state(c, state, entry, fresh);
+      for (const State& fresh : choices) fits |= try_state(c, state, entry, fresh);
     }
     return fits;
   }
@@ -129,30 +142,28 @@ class Scheduler {
   }
 
   bool try_state(const Candidate& c, const State& state, const Entry& from, const State& fresh) {
-    std::set<TensorIndex> kept(state.begin(), state.end());
-    kept.insert(fresh.begin(), fresh.end());
-    uint64_t memory = 0;
-    for (TensorIndex t : kept) memory += whole_bytes(t);
-    double seconds = 0;
-    uint64_t scratch = 0;
-    for (const SegmentTensor& s : c.sim.tensors) {
-      const bool stays = kept.contains(s.tensor);
-      if (!stays) memory += s.ring_rows * tensor(s.tensor).row_bytes;
-      if (s.external && !stays) seconds += cost_.spill_seconds(whole_bytes(s.tensor));
-      if (s.leaves && !stays) seconds += cost_.spill_seconds(whole_bytes(s.tensor));
+    ++mark_;
+    uint64_t memory = c.ring_bytes + c.scratch_bytes;
+    State next;
+    for (const State* kept : {&state, &fresh}) {
+      for (TensorIndex t : *kept) {
+        kept_mark_[static_cast<size_t>(t)] = mark_;
+        memory += whole_bytes(t);
+        if (!tensor(t).consumers.empty() && tensor(t).consumers.back() >= c.end) next.push_back(t);
+      }
     }
-    for (NodeIndex n = c.first; n < c.end; ++n) scratch += node(n).scratch_bytes;
-    memory += scratch;
+    double seconds = c.compute_seconds;
+    for (const SegmentTensor& s : c.sim.tensors) {
+      if (kept_mark_[static_cast<size_t>(s.tensor)] == mark_) {
+        memory -= s.ring_rows * tensor(s.tensor).row_bytes;
+      } else if (s.external || s.leaves) {
+        seconds += cost_.spill_seconds(whole_bytes(s.tensor));
+      }
+    }
     if (memory > limits_.budget_bytes) return false;
     Entry entry;
     if (!choose_weights(c, &memory, &seconds, &entry.weights)) return false;
-    for (NodeIndex n = c.first; n < c.end; ++n) {
-      seconds += cost_.compute_seconds(n, c.sim.actions_of_node[static_cast<size_t>(n - c.first)]);
-    }
-    State next;
-    for (TensorIndex t : kept) {
-      if (!tensor(t).consumers.empty() && tensor(t).consumers.back() >= c.end) next.push_back(t);
-    }
+    std::sort(next.begin(), next.end());
     entry.seconds = from.seconds + seconds;
     entry.segment_seconds = seconds;
     entry.from = c.first;
@@ -161,7 +172,11 @@ class Scheduler {
     entry.memory_bytes = memory;
     Frontier& frontier = best_[static_cast<size_t>(c.end)];
     const auto found = frontier.find(next);
-    if (found == frontier.end() || entry.seconds < found->second.seconds) frontier[next] = std::move(entry);
+    if (found == frontier.end()) {
+      frontier.emplace(std::move(next), std::move(entry));
+    } else if (entry.seconds < found->second.seconds) {
+      found->second = std::move(entry);
+    }
     return true;
   }
 
@@ -223,13 +238,17 @@ class Scheduler {
   const SchedProblem& problem_;
   const CostModel& cost_;
   const ScheduleLimits& limits_;
+  SimulationCache& cache_;
+  std::vector<uint32_t> kept_mark_;  // by tensor: == mark_ if kept in the state being tried
+  uint32_t mark_ = 0;
   std::vector<Frontier> best_;
 };
 
 }  // namespace
 
-Result<Schedule> make_schedule(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits) {
-  return Scheduler(problem, cost, limits).run();
+Result<Schedule> make_schedule(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits,
+                               SimulationCache* cache) {
+  return Scheduler(problem, cost, limits, cache).run();
 }
 
 }  // namespace carrel

@@ -36,6 +36,8 @@ struct Schedule {
 };
 
 // Errors: kBudgetTooSmall (detail 0) naming the node nothing fits for.
-Result<Schedule> make_schedule(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits);
+// `cache` is the problem's; sharing it over calls saves most of their time.
+Result<Schedule> make_schedule(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits,
+                               SimulationCache* cache);
 
 }  // namespace carrel

@@ -156,10 +156,11 @@ TEST(Schedule, ReplaysOnRandomNetworksUnderEveryBudget) {
   for (uint32_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const SchedProblem problem = random_network(seed);
+    SimulationCache cache(problem);
     for (uint64_t budget : {uint64_t{20000}, uint64_t{60000}, uint64_t{200000}, uint64_t{4000000}}) {
       for (bool fuse : {false, true}) {
         const ScheduleLimits limits{budget, fuse, true, true, true};
-        const Result<Schedule> schedule = make_schedule(problem, FlatCost(), limits);
+        const Result<Schedule> schedule = make_schedule(problem, FlatCost(), limits, &cache);
         if (!schedule.ok()) {
           EXPECT_EQ(schedule.error().code(), ErrorCode::kBudgetTooSmall);
           EXPECT_LT(budget, 4000000u);
@@ -175,10 +176,11 @@ TEST(Schedule, ReplaysOnRandomNetworksUnderEveryBudget) {
 TEST(Schedule, LargerBudgetIsNeverSlower) {
   for (uint32_t seed = 1; seed <= 30; ++seed) {
     const SchedProblem problem = random_network(seed);
+    SimulationCache cache(problem);
     double before = 1e9;
     for (uint64_t budget = 30000; budget < 4000000; budget *= 2) {
       const ScheduleLimits limits{budget, true, true, true, true};
-      const Result<Schedule> schedule = make_schedule(problem, FlatCost(), limits);
+      const Result<Schedule> schedule = make_schedule(problem, FlatCost(), limits, &cache);
       if (!schedule.ok()) continue;
       EXPECT_LE(schedule->seconds, before * (1 + 1e-9)) << "seed " << seed << " budget " << budget;
       before = schedule->seconds;

@@ -192,4 +192,13 @@ Simulation simulate_segment(const SchedProblem& problem, NodeIndex first, NodeIn
   return Simulator(problem, first, end, rounds, record).run();
 }
 
+const Simulation& SimulationCache::get(NodeIndex first, NodeIndex end, uint32_t rounds) {
+  constexpr int kNodeBits = 20;
+  const uint64_t nodes = static_cast<uint64_t>(first) << kNodeBits | static_cast<uint64_t>(end);
+  const uint64_t key = nodes << kNodeBits | rounds;
+  const auto found = known_.find(key);
+  if (found != known_.end()) return found->second;
+  return known_.emplace(key, simulate_segment(problem_, first, end, rounds, false)).first->second;
+}
+
 }  // namespace carrel

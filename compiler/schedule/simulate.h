@@ -1,6 +1,7 @@
 #pragma once
 // Runs a segment (nodes [first, end) depth-first, a slab at a time) on paper: which rows each action makes, and
 // how many rows of each tensor live at once. No row is computed twice.
+#include <unordered_map>
 #include <vector>
 
 #include "compiler/schedule/problem.h"
@@ -33,5 +34,17 @@ struct Simulation {
 // Requires 0 <= first < end <= nodes, rounds >= 1.
 Simulation simulate_segment(const SchedProblem& problem, NodeIndex first, NodeIndex end, uint32_t rounds,
                             bool record);
+
+// Remembers unrecorded simulations of one problem: they do not depend on the budget, and a planner asks for the same
+// ones many times. Thread safety: none.
+class SimulationCache {
+ public:
+  explicit SimulationCache(const SchedProblem& problem) : problem_(problem) {}
+  const Simulation& get(NodeIndex first, NodeIndex end, uint32_t rounds);
+
+ private:
+  const SchedProblem& problem_;
+  std::unordered_map<uint64_t, Simulation> known_;
+};
 
 }  // namespace carrel
