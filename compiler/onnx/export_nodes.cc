@@ -1,4 +1,6 @@
 // Canonical operators as ONNX nodes of opset 17.
+#include <algorithm>
+
 #include "compiler/onnx/exporter.h"
 
 namespace carrel {
@@ -42,7 +44,7 @@ Plain plain_attributes(OpType op) {
   switch (op) {
     case OpType::kConv: return {{"strides", "pads", "dilations"}, {"group"}, {}};
     case OpType::kConvTranspose:
-      return {{"strides", "pads", "dilations", "output_padding"}, {"group"}, {}};
+      return {{"strides", "dilations", "output_padding"}, {"group"}, {}};
     case OpType::kGemm: return {{}, {"transA", "transB"}, {"alpha", "beta"}};
     case OpType::kBatchNorm:
     case OpType::kInstanceNorm: return {{}, {}, {"epsilon"}};
@@ -267,6 +269,33 @@ Status Exporter::write_resize(const Node& node, onnx::NodeProto* proto) {
   return ok_status();
 }
 
+// Negative pads have no place in ONNX, but output_shape implies them: all of a negative total at the end.
+Status Exporter::write_transposed_pads(const Node& node, onnx::NodeProto* proto) {
+  const std::vector<int64_t>& pads = node.attributes.int_list("pads");
+  bool negative = false;
+  bool implied = true;  // output_shape alone gives these pads
+  for (size_t i = 0; i < pads.size() / 2; ++i) {
+    const int64_t begin = pads[i];
+    const int64_t end = pads[i + pads.size() / 2];
+    negative |= begin < 0 || end < 0;
+    const int64_t trimmed = std::max<int64_t>(begin + end, 0);
+    implied &= begin == trimmed - trimmed / 2;
+  }
+  if (!negative) {
+    if (!pads.empty()) set_ints(proto, "pads", pads);
+    return ok_status();
+  }
+  if (!implied) {
+    return Error(ErrorCode::kUnsupported, "node %s: its negative pads have no ONNX form",
+                 node.name.c_str());
+  }
+  const Shape& out = graph_.value(node.outputs[0]).shape;
+  std::vector<int64_t> sizes;
+  for (int i = 2; i < out.rank(); ++i) sizes.push_back(out[i]);
+  set_ints(proto, "output_shape", sizes);
+  return ok_status();
+}
+
 Status Exporter::write_attributes(const Node& node, onnx::NodeProto* proto) {
   const Attributes& attributes = node.attributes;
   const Plain plain = plain_attributes(node.op);
@@ -286,6 +315,7 @@ Status Exporter::write_attributes(const Node& node, onnx::NodeProto* proto) {
   switch (node.op) {
     case OpType::kMaxPool:
     case OpType::kAveragePool: return write_pool(node, proto);
+    case OpType::kConvTranspose: return write_transposed_pads(node, proto);
     case OpType::kAffine: return write_affine(node, proto);
     case OpType::kResize: return write_resize(node, proto);
     case OpType::kPad: {

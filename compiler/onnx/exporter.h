@@ -29,6 +29,7 @@ class Exporter {
   void write_list_inputs(const Node& node, onnx::NodeProto* proto);
   Status write_attributes(const Node& node, onnx::NodeProto* proto);
   Status write_pool(const Node& node, onnx::NodeProto* proto);
+  Status write_transposed_pads(const Node& node, onnx::NodeProto* proto);
   Status write_affine(const Node& node, onnx::NodeProto* proto);
   Status write_resize(const Node& node, onnx::NodeProto* proto);
   // The ONNX node or nodes for `function` from value name `in`; returns the last.
