@@ -10,13 +10,14 @@
 
 namespace carrel {
 
-// Replace: an existing file is replaced in one step. Create: an existing file is an error (kIo) and stays as it is.
+// Replace: an existing file is replaced in one step. Create: an existing file is an error (kIo) and
+// stays as it is.
 enum class WriteMode : uint8_t { kReplace, kCreate };
 
-// A file being written beside its destination. Where the file system can, it has no name until commit(), so that not
-// even a killed process leaves a partial file. A destination that exists and is not a regular file (/dev/stdout) is
-// written directly; a symbolic link is followed. Not thread safe.
-// Errors everywhere: kIo with the path and the operating system's reason.
+// A file being written beside its destination. Where the file system can, it has no name until
+// commit(), so that not even a killed process leaves a partial file. A destination that exists and
+// is not a regular file (/dev/stdout) is written directly; a symbolic link is followed. Not thread
+// safe. Errors everywhere: kIo with the path and the operating system's reason.
 class AtomicFile {
  public:
   // permissions: as of open(2), before the umask.

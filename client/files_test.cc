@@ -146,8 +146,8 @@ TEST_F(Files, KeyPermissionsAreReported) {
 TEST_F(Files, OtherFilesAreNotKeys) {
   const std::string magic = "carrel-key-v1 ";
   const std::string hex(64, 'a');
-  for (const std::string& good : {magic + hex, magic + hex + "\n", magic + hex + "\r\n",
-                                  magic + std::string(64, 'F')}) {
+  for (const std::string& good :
+       {magic + hex, magic + hex + "\n", magic + hex + "\r\n", magic + std::string(64, 'F')}) {
     put("key", good);
     const auto key = read_key_file(path("key"));
     ASSERT_TRUE(key.ok()) << good;

@@ -1,11 +1,11 @@
 #include "client/images.h"
 
 #include <gtest/gtest.h>
-#include <cstdio>
 #include <jpeglib.h>
 #include <png.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <random>
 
@@ -20,7 +20,8 @@ Image gradient(int64_t height, int64_t width) {
     for (int64_t x = 0; x < width; ++x) {
       image.rgb.push_back(static_cast<uint8_t>(255 * y / height));
       image.rgb.push_back(static_cast<uint8_t>(255 * x / width));
-      image.rgb.push_back(static_cast<uint8_t>(128 + 100 * std::sin(0.3 * static_cast<double>(x + y))));
+      image.rgb.push_back(
+          static_cast<uint8_t>(128 + 100 * std::sin(0.3 * static_cast<double>(x + y))));
     }
   }
   return image;
@@ -108,7 +109,8 @@ TEST(Images, PngAlphaIsDroppedAndGraySpread) {
 TEST(Images, JpegOfEveryKind) {
   const Image original = gradient(40, 56);
   for (const bool progressive : {false, true}) {
-    const auto image = decode_image(encode_jpeg(original.rgb.data(), 40, 56, {JCS_RGB, 3, progressive}));
+    const auto image =
+        decode_image(encode_jpeg(original.rgb.data(), 40, 56, {JCS_RGB, 3, progressive}));
     ASSERT_TRUE(image.ok()) << image.error().message();
     EXPECT_LT(mean_difference(*image, original), 4);
   }
@@ -188,9 +190,11 @@ double triangle_sample(const Image& image, int64_t channel, double center_y, dou
                        double scale_y, double scale_x) {
   double sum = 0, total = 0;
   for (int64_t y = 0; y < image.height; ++y) {
-    const double wy = 1 - std::abs(static_cast<double>(y) + 0.5 - center_y) / std::max(scale_y, 1.0);
+    const double wy =
+        1 - std::abs(static_cast<double>(y) + 0.5 - center_y) / std::max(scale_y, 1.0);
     for (int64_t x = 0; x < image.width && wy > 0; ++x) {
-      const double wx = 1 - std::abs(static_cast<double>(x) + 0.5 - center_x) / std::max(scale_x, 1.0);
+      const double wx =
+          1 - std::abs(static_cast<double>(x) + 0.5 - center_x) / std::max(scale_x, 1.0);
       if (wx <= 0) continue;
       sum += wy * wx * image.rgb[static_cast<size_t>((y * image.width + x) * 3 + channel)];
       total += wy * wx;
@@ -207,8 +211,9 @@ TEST(Resample, IsTheTriangleFilter) {
     for (int64_t y = 0; y < height; ++y) {
       for (int64_t x = 0; x < width; ++x) {
         for (int64_t c = 0; c < 3; ++c) {
-          const double exact = triangle_sample(image, c, (static_cast<double>(y) + 0.5) * scale_y,
-                                               (static_cast<double>(x) + 0.5) * scale_x, scale_y, scale_x);
+          const double exact =
+              triangle_sample(image, c, (static_cast<double>(y) + 0.5) * scale_y,
+                              (static_cast<double>(x) + 0.5) * scale_x, scale_y, scale_x);
           // Two roundings to 8 bits.
           EXPECT_NEAR(resized.rgb[static_cast<size_t>((y * width + x) * 3 + c)], exact, 1.01);
         }
@@ -250,14 +255,16 @@ TEST(Preprocess, NormalisesToPlanes) {
   options.std[2] = 2;
   const auto values = preprocess(image, options);
   ASSERT_TRUE(values.ok());
-  const float expected[] = {(0 - 0.5f) / 0.229f,     (0.6f - 0.5f) / 0.229f, (0.2f - 0.456f) / 0.224f,
-                            (0.8f - 0.456f) / 0.224f, (0.4f - 0.406f) / 2,    (1 - 0.406f) / 2};
+  const float expected[] = {(0 - 0.5f) / 0.229f,      (0.6f - 0.5f) / 0.229f,
+                            (0.2f - 0.456f) / 0.224f, (0.8f - 0.456f) / 0.224f,
+                            (0.4f - 0.406f) / 2,      (1 - 0.406f) / 2};
   for (size_t i = 0; i < 6; ++i) EXPECT_NEAR((*values)[i], expected[i], 1e-6) << i;
 }
 
 // The centre of a picture whose halves differ stays in the middle, whatever the aspect.
 TEST(Preprocess, CropsTheCentre) {
-  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{100, 300}, {300, 100}, {256, 256}, {3, 2}}) {
+  for (const auto& [height, width] :
+       {std::pair<int64_t, int64_t>{100, 300}, {300, 100}, {256, 256}, {3, 2}}) {
     Image image{height, width, {}};
     for (int64_t y = 0; y < height; ++y) {
       for (int64_t x = 0; x < width; ++x) {
@@ -280,7 +287,8 @@ TEST(Preprocess, CropsTheCentre) {
 
 TEST(Preprocess, ExtremePicturesCostLittle) {
   PreprocessOptions options;
-  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1 << 22}, {1 << 22, 1}, {1, 1}}) {
+  for (const auto& [height, width] :
+       {std::pair<int64_t, int64_t>{1, 1 << 22}, {1 << 22, 1}, {1, 1}}) {
     Image image{height, width, std::vector<uint8_t>(static_cast<size_t>(3 * height * width), 77)};
     const auto values = preprocess(image, options);
     ASSERT_TRUE(values.ok());

@@ -1,19 +1,20 @@
-// libjpeg reports errors through a callback that must not return, so the calls that can fail are in one function that
-// longjmp may leave: it has no locals with destructors, and what it fills belongs to its caller.
+// libjpeg reports errors through a callback that must not return, so the calls that can fail are in
+// one function that longjmp may leave: it has no locals with destructors, and what it fills belongs
+// to its caller.
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 // jpeglib.h needs stdio.h before it.
-#include <jpeglib.h>
-
 #include <jerror.h>
+#include <jpeglib.h>
 
 #include "client/decoders.h"
 
 namespace carrel {
 namespace {
 
-// A progressive file refines the whole picture in every scan; real ones have about ten. More only cost time.
+// A progressive file refines the whole picture in every scan; real ones have about ten. More only
+// cost time.
 constexpr int kMaxScans = 100;
 
 struct Decoder {
@@ -34,8 +35,8 @@ Decoder* decoder_of(j_common_ptr info) { return static_cast<Decoder*>(info->clie
   std::longjmp(decoder->escape, 1);
 }
 
-// Missing data is filled with gray by libjpeg and only warned about. Other warnings (stray bytes between markers)
-// occur in pictures that every viewer shows.
+// Missing data is filled with gray by libjpeg and only warned about. Other warnings (stray bytes
+// between markers) occur in pictures that every viewer shows.
 void on_message(j_common_ptr info, int level) {
   const int code = info->err->msg_code;
   if (level < 0 && (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER)) {
@@ -51,7 +52,8 @@ void on_progress(j_common_ptr info) {
   }
 }
 
-// Reads the header and says how many bytes the pixels take, with 3 or 4 channels. False: `message` says why.
+// Reads the header and says how many bytes the pixels take, with 3 or 4 channels. False: `message`
+// says why.
 bool start(Decoder* d, std::span<const std::byte> bytes) {
   if (setjmp(d->escape) != 0) return false;
   jpeg_mem_src(&d->info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());

@@ -10,10 +10,10 @@ namespace carrel {
 struct LoadedKey {
   SecretKey key;
   bool readable_by_others = false;  // group or others may read the file: worth a warning
-};  // wipe() the key after use
+};                                  // wipe() the key after use
 
-// Draws a random key and writes it to a new file that only its owner may read. An existing file is an error (kIo):
-// overwriting a key would lose every model sealed under it.
+// Draws a random key and writes it to a new file that only its owner may read. An existing file is
+// an error (kIo): overwriting a key would lose every model sealed under it.
 Status create_key_file(const std::string& path);
 
 // Errors: kIo; kInvalidInput if it is not a key file. Temporaries are wiped.

@@ -7,8 +7,8 @@
 
 namespace carrel {
 
-// Surrounding blanks are dropped; an empty line is a class without a name; control characters, which a terminal might
-// obey, become '?'. Errors: kIo; kInvalidInput for more than 16 MiB.
+// Surrounding blanks are dropped; an empty line is a class without a name; control characters,
+// which a terminal might obey, become '?'. Errors: kIo; kInvalidInput for more than 16 MiB.
 Result<std::vector<std::string>> read_labels(const std::string& path);
 
 }  // namespace carrel

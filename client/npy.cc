@@ -97,8 +97,8 @@ Result<Parts> split(std::span<const std::byte> bytes) {
   }
   const size_t prefix = version == 1 ? 10 : 12;
   if (bytes.size() < prefix) return Error(ErrorCode::kInvalidInput, "the .npy file is truncated");
-  const uint32_t header_bytes = version == 1 ? load_le<uint16_t>(bytes.data() + 8)
-                                             : load_le<uint32_t>(bytes.data() + 8);
+  const uint32_t header_bytes =
+      version == 1 ? load_le<uint16_t>(bytes.data() + 8) : load_le<uint32_t>(bytes.data() + 8);
   if (header_bytes > kMaxHeaderBytes || !in_range(prefix, header_bytes, bytes.size())) {
     return Error(ErrorCode::kInvalidInput, "the .npy file is truncated");
   }
@@ -211,9 +211,8 @@ Status write_arrays(const std::string& path, std::span<const NamedArray> arrays)
     return write_file(path, bytes);
   }
   if (arrays.size() != 1) {
-    return Error(ErrorCode::kInvalidInput,
-                 "%s: %llu arrays need a file that ends in .npz", path.c_str(),
-                 static_cast<unsigned long long>(arrays.size()));
+    return Error(ErrorCode::kInvalidInput, "%s: %llu arrays need a file that ends in .npz",
+                 path.c_str(), static_cast<unsigned long long>(arrays.size()));
   }
   return write_file(path, encode_npy(arrays[0]));
 }

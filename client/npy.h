@@ -1,9 +1,10 @@
 #pragma once
 // NumPy arrays: .npy (format versions 1 to 3) and .npz (a zip of them, members stored or deflated).
 //
-// Everything becomes float32: float64 is rounded, integers and bool of any width are converted; either byte order, C
-// or Fortran order (transposed into C order). Files are untrusted: every size is checked against the bytes present
-// before memory is taken, and all members of a .npz together may not unpack to more than kMaxArrayBytes.
+// Everything becomes float32: float64 is rounded, integers and bool of any width are converted;
+// either byte order, C or Fortran order (transposed into C order). Files are untrusted: every size
+// is checked against the bytes present before memory is taken, and all members of a .npz together
+// may not unpack to more than kMaxArrayBytes.
 #include <cstddef>
 #include <span>
 #include <string>
@@ -22,7 +23,8 @@ struct NamedArray {
 
 inline constexpr uint64_t kMaxArrayBytes = 4 * kGiB;
 
-// Errors of all readers: kInvalidInput that says what is wrong; kUnsupported for complex, string and object arrays.
+// Errors of all readers: kInvalidInput that says what is wrong; kUnsupported for complex, string
+// and object arrays.
 Result<NamedArray> parse_npy(std::span<const std::byte> bytes);
 Result<std::vector<NamedArray>> parse_npz(std::span<const std::byte> bytes,
                                           uint64_t max_unpacked_bytes = kMaxArrayBytes);
@@ -33,11 +35,11 @@ Result<std::vector<NamedArray>> read_arrays(const std::string& path);
 bool looks_like_arrays(std::span<const std::byte> bytes);
 
 std::vector<std::byte> encode_npy(const NamedArray& array);
-// Stored, not deflated; the same arrays give the same bytes. kInvalidInput for more than 4 GiB, or for names that are
-// empty or repeated.
+// Stored, not deflated; the same arrays give the same bytes. kInvalidInput for more than 4 GiB, or
+// for names that are empty or repeated.
 Result<std::vector<std::byte>> encode_npz(std::span<const NamedArray> arrays);
-// By the path's ending: .npz, anything else is .npy and takes exactly one array. Complete or not at all. Errors: kIo,
-// kInvalidInput.
+// By the path's ending: .npz, anything else is .npy and takes exactly one array. Complete or not at
+// all. Errors: kIo, kInvalidInput.
 Status write_arrays(const std::string& path, std::span<const NamedArray> arrays);
 
 }  // namespace carrel

@@ -13,8 +13,8 @@ struct NpyHeader {
   Shape shape;
 };
 
-// Takes what numpy.lib.format writes, in any order of keys, and nothing else. Errors: kInvalidInput; kUnsupported for
-// structured types and more than Shape::kMaxRank dimensions.
+// Takes what numpy.lib.format writes, in any order of keys, and nothing else. Errors:
+// kInvalidInput; kUnsupported for structured types and more than Shape::kMaxRank dimensions.
 Result<NpyHeader> parse_npy_header(std::string_view text);
 std::string format_npy_header(const Shape& shape);  // float32, C order
 

@@ -25,16 +25,18 @@ Bytes npy_file(std::string header, const Bytes& data, char version = 1) {
   bytes.push_back(static_cast<std::byte>(version));
   bytes.push_back({});
   header += '\n';
-  if (version == 1) append_le(&bytes, static_cast<uint16_t>(header.size()));
-  else append_le(&bytes, static_cast<uint32_t>(header.size()));
+  if (version == 1)
+    append_le(&bytes, static_cast<uint16_t>(header.size()));
+  else
+    append_le(&bytes, static_cast<uint32_t>(header.size()));
   append_text(&bytes, header);
   bytes.insert(bytes.end(), data.begin(), data.end());
   return bytes;
 }
 
 std::string dict(const char* descr, const char* shape, const char* fortran = "False") {
-  return std::string("{'descr': '") + descr + "', 'fortran_order': " + fortran + ", 'shape': " +
-         shape + ", }";
+  return std::string("{'descr': '") + descr + "', 'fortran_order': " + fortran +
+         ", 'shape': " + shape + ", }";
 }
 
 template <typename T>
@@ -62,8 +64,8 @@ TEST(Npy, WritesWhatNumpyWrites) {
 }
 
 TEST(Npy, RoundTrip) {
-  for (const Shape& shape : {Shape{}, Shape{1}, Shape{0}, Shape{5}, Shape{2, 0, 3}, Shape{1, 3, 8, 8},
-                             Shape{1, 1, 1, 1, 1, 1, 2, 2}}) {
+  for (const Shape& shape : {Shape{}, Shape{1}, Shape{0}, Shape{5}, Shape{2, 0, 3},
+                             Shape{1, 3, 8, 8}, Shape{1, 1, 1, 1, 1, 1, 2, 2}}) {
     const NamedArray array = array_of("", shape);
     const auto again = parse_npy(encode_npy(array));
     ASSERT_TRUE(again.ok());
@@ -118,22 +120,25 @@ TEST(Npy, LaterVersionsAndOtherSpellings) {
   for (char version : {'\2', '\3'}) {
     EXPECT_TRUE(parse_npy(npy_file(dict("<f4", "(2,)"), data, version)).ok());
   }
-  EXPECT_TRUE(parse_npy(npy_file("{'shape':(2L,),\"fortran_order\":False,'descr':'<f4'}", data)).ok());
+  EXPECT_TRUE(
+      parse_npy(npy_file("{'shape':(2L,),\"fortran_order\":False,'descr':'<f4'}", data)).ok());
   EXPECT_FALSE(parse_npy(npy_file(dict("<f4", "(2,)"), data, 4)).ok());
 }
 
 TEST(Npy, BadHeadersAreErrors) {
   const Bytes data = data_of<float>({1, 2});
-  for (const char* shape : {"(3,)", "(1,)", "(-2,)", "(2", "2", "(2,,)", "(x,)", "(1, 99999999999999999999)",
-                            "(4294967296, 4294967296, 4294967296)", "(1099511627776, 2)",
-                            "(0, 9223372036854775807)", "(1,1,1,1,1,1,1,1,2)"}) {
+  for (const char* shape :
+       {"(3,)", "(1,)", "(-2,)", "(2", "2", "(2,,)", "(x,)", "(1, 99999999999999999999)",
+        "(4294967296, 4294967296, 4294967296)", "(1099511627776, 2)", "(0, 9223372036854775807)",
+        "(1,1,1,1,1,1,1,1,2)"}) {
     EXPECT_FALSE(parse_npy(npy_file(dict("<f4", shape), data)).ok()) << shape;
   }
   for (const char* descr : {"", "<", "f4", "<f2", "<c8", "|O", "<U4", "|f4", "<f4x"}) {
     EXPECT_FALSE(parse_npy(npy_file(dict(descr, "(2,)"), data)).ok()) << descr;
   }
   for (const char* header :
-       {"", "{", "{}", "{'descr': '<f4'}", "[]", "{'descr': [('a', '<f4')], 'fortran_order': False}",
+       {"", "{", "{}", "{'descr': '<f4'}", "[]",
+        "{'descr': [('a', '<f4')], 'fortran_order': False}",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x",
         "{'descr': '<f4', 'fortran_order': 1, 'shape': (2,)}",
         "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
@@ -216,8 +221,8 @@ Bytes deflated_zip(const Bytes& body, uint32_t claimed_bytes) {
   packed.resize(stream.total_out);
   deflateEnd(&stream);
   Bytes common = data_of<uint16_t>({20, 0, 8, 0, 0});
-  append_le(&common, static_cast<uint32_t>(
-                         crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
+  append_le(&common, static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(body.data()),
+                                                 static_cast<uInt>(body.size()))));
   append_le(&common, static_cast<uint32_t>(packed.size()));
   append_le(&common, claimed_bytes);
   append_le(&common, uint32_t{5});

@@ -32,7 +32,8 @@ void drop_alpha(std::vector<uint8_t>* pixels) {
 Status check_picture_size(uint64_t width, uint64_t height, uint64_t max_pixels) {
   uint64_t pixels = 0;
   if (width == 0 || height == 0 || !checked_mul(width, height, &pixels) || pixels > max_pixels) {
-    return Error(ErrorCode::kInvalidInput, "a picture of %llu x %llu pixels; at most %llu are allowed",
+    return Error(ErrorCode::kInvalidInput,
+                 "a picture of %llu x %llu pixels; at most %llu are allowed",
                  static_cast<unsigned long long>(width), static_cast<unsigned long long>(height),
                  static_cast<unsigned long long>(max_pixels));
   }

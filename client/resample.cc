@@ -58,7 +58,8 @@ uint8_t weighted(const uint8_t* pixels, int64_t step, const std::vector<int32_t>
 Image resample(const Image& image, const ResampleWindow& window) {
   const std::vector<Tap> columns =
       make_taps(image.width, window.full_width, window.left, window.width);
-  const std::vector<Tap> rows = make_taps(image.height, window.full_height, window.top, window.height);
+  const std::vector<Tap> rows =
+      make_taps(image.height, window.full_height, window.top, window.height);
   const int64_t first = rows.front().first;
   const int64_t last = rows.back().first + static_cast<int64_t>(rows.back().weights.size());
   // Horizontally, only the input rows that the window needs.

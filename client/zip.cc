@@ -22,8 +22,8 @@ constexpr size_t kMaxComment = 65535;
 constexpr uint16_t kStored = 0;
 constexpr uint16_t kDeflated = 8;
 constexpr uint16_t kEncryptedFlag = 1;
-constexpr uint16_t kVersion = 20;      // 2.0: the least that has folders and deflate
-constexpr uint16_t kFirstDay = 0x21;   // 1980-01-01: archives do not depend on the clock
+constexpr uint16_t kVersion = 20;     // 2.0: the least that has folders and deflate
+constexpr uint16_t kFirstDay = 0x21;  // 1980-01-01: archives do not depend on the clock
 // Deflate never packs better: 258 bytes in 2 bits.
 constexpr uint64_t kMaxDeflateRatio = 1032;
 
@@ -194,7 +194,8 @@ Status ZipWriter::add(const std::string& name, std::span<const std::byte> bytes)
   append_le<uint32_t>(&directory_, kDirectorySignature);
   append_le<uint16_t>(&directory_, kVersion);  // made by
   append(&directory_, common);
-  append_le<uint64_t>(&directory_, 0);  // comment length, disk, internal, half of external attributes
+  append_le<uint64_t>(&directory_,
+                      0);  // comment length, disk, internal, half of external attributes
   append_le<uint16_t>(&directory_, 0);  // the other half
   append_le<uint32_t>(&directory_, local);
   append(&directory_, std::as_bytes(std::span(name)));

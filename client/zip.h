@@ -1,5 +1,6 @@
 #pragma once
-// The little of the zip format that .npz needs: no encryption, no zip64, one disk, stored or deflated members.
+// The little of the zip format that .npz needs: no encryption, no zip64, one disk, stored or
+// deflated members.
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -19,8 +20,9 @@ struct ZipMember {
   bool deflated = false;
 };
 
-// The members by the central directory, names unique, packed bytes inside the archive. Errors: kInvalidInput; also if
-// the members claim to unpack to more than max_unpacked_bytes together, or to more than their bytes can.
+// The members by the central directory, names unique, packed bytes inside the archive. Errors:
+// kInvalidInput; also if the members claim to unpack to more than max_unpacked_bytes together, or
+// to more than their bytes can.
 Result<std::vector<ZipMember>> list_zip(std::span<const std::byte> archive,
                                         uint64_t max_unpacked_bytes);
 // kInvalidInput if the data does not unpack to the claimed size and checksum.

@@ -14,8 +14,8 @@ namespace {
 // Of max(z, 0), z standard normal: variance (1 - 1/pi) / 2 and second moment 1/2.
 constexpr double kRectifiedVariance = 0.3408;
 constexpr double kRectifiedPower = 0.5;
-// Of a rectified map averaged over its pixels, across channels. Between that of one pixel and that of many
-// independent ones; the maps of these networks come out near it.
+// Of a rectified map averaged over its pixels, across channels. Between that of one pixel and that
+// of many independent ones; the maps of these networks come out near it.
 constexpr double kPooledVariance = 0.1;
 // Standard deviation of biases and running means: a little asymmetry, as trained networks have.
 constexpr double kBiasDeviation = 0.1;
@@ -27,8 +27,8 @@ double filter_deviation(int64_t fan_in, Signal signal, bool depthwise) {
   return std::sqrt(1.0 / (static_cast<double>(fan_in) * power));
 }
 
-// End padding so that floor division gives what ceil_mode gives: PyTorch's rule, where a last window that would start
-// in the end padding is dropped.
+// End padding so that floor division gives what ceil_mode gives: PyTorch's rule, where a last
+// window that would start in the end padding is dropped.
 int64_t end_padding(int64_t size, const PoolSpec& spec) {
   if (!spec.ceil_mode) return spec.pad;
   const int64_t span = size + 2 * spec.pad - spec.kernel;

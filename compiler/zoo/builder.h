@@ -1,10 +1,11 @@
 #pragma once
 // Builds a zoo graph layer by layer, as a training framework's exporter would name and split it.
 //
-// Every call infers the shape of what it adds; after the first error further calls do nothing and finish() returns it.
-// Weight scaling assumes unit variance: a Conv or Gemm gives outputs of variance 1 if its input is what
-// `Signal` says. Filters over rectified inputs are centred, so that the inputs' mean does not drown their variation
-// (in a trained network batch normalization does that); without it every image gets nearly the same logits.
+// Every call infers the shape of what it adds; after the first error further calls do nothing and
+// finish() returns it. Weight scaling assumes unit variance: a Conv or Gemm gives outputs of
+// variance 1 if its input is what `Signal` says. Filters over rectified inputs are centred, so that
+// the inputs' mean does not drown their variation (in a trained network batch normalization does
+// that); without it every image gets nearly the same logits.
 #include <string>
 #include <vector>
 

@@ -28,15 +28,15 @@ ValueId transition(Builder& b, ValueId x, const std::string& name) {
 Result<Graph> make_densenet121(const ZooOptions& options) {
   constexpr int kDepths[] = {6, 12, 24, 16};
   Builder b(options);
-  ValueId x = b.conv(b.input(), "features.conv0",
-                     {.channels = 64, .kernel = 7, .stride = 2, .pad = 3, .signal = Signal::kPlain});
+  ValueId x =
+      b.conv(b.input(), "features.conv0",
+             {.channels = 64, .kernel = 7, .stride = 2, .pad = 3, .signal = Signal::kPlain});
   x = b.relu(b.batch_norm(x, "features.norm0"), "features.relu0");
   x = b.max_pool(x, "features.pool0", {.kernel = 3, .stride = 2, .pad = 1});
   for (int block = 0; block < 4; ++block) {
     const std::string number = std::to_string(block + 1);
     for (int i = 0; i < kDepths[block]; ++i) {
-      x = dense_layer(b, x,
-                      "features.denseblock" + number + ".denselayer" + std::to_string(i + 1));
+      x = dense_layer(b, x, "features.denseblock" + number + ".denselayer" + std::to_string(i + 1));
     }
     if (block < 3) x = transition(b, x, "features.transition" + number);
   }

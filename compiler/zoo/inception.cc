@@ -31,9 +31,9 @@ ValueId inception(Builder& b, ValueId x, const Module& m) {
 constexpr PoolSpec kHalve = {.kernel = 3, .stride = 2, .ceil_mode = true};
 
 ValueId stem(Builder& b) {
-  ValueId x = b.conv(b.input(), "conv1.7x7_s2",
-                     {.channels = 64, .kernel = 7, .stride = 2, .pad = 3, .bias = true,
-                      .signal = Signal::kPlain});
+  ValueId x = b.conv(
+      b.input(), "conv1.7x7_s2",
+      {.channels = 64, .kernel = 7, .stride = 2, .pad = 3, .bias = true, .signal = Signal::kPlain});
   x = b.max_pool(b.relu(x, "conv1.relu"), "pool1.3x3_s2", kHalve);
   x = b.lrn(x, "pool1.norm1");
   x = conv_relu(b, x, "conv2.3x3_reduce", 64);

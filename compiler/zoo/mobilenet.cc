@@ -1,4 +1,5 @@
-// MobileNet V1 (depthwise separable convolutions) and V2 (inverted residuals with linear bottlenecks).
+// MobileNet V1 (depthwise separable convolutions) and V2 (inverted residuals with linear
+// bottlenecks).
 #include <algorithm>
 
 #include "compiler/zoo/architectures.h"
@@ -10,7 +11,8 @@ namespace {
 // The learnt scale that ends a residual branch, as in resnet.cc.
 constexpr double kBranchScale = 0.4;
 
-// `channels` times width to the nearest multiple of 8, but never below 90 % of it (the V2 paper's code).
+// `channels` times width to the nearest multiple of 8, but never below 90 % of it (the V2 paper's
+// code).
 int64_t scaled(int64_t channels, double width) {
   const double exact = static_cast<double>(channels) * width;
   const int64_t rounded = std::max<int64_t>(8, static_cast<int64_t>(exact + 4) / 8 * 8);
@@ -59,8 +61,9 @@ Result<Graph> make_mobilenet_v1(const ZooOptions& options) {
   struct Layer {
     int64_t channels, stride;
   };
-  constexpr Layer kLayers[] = {{64, 1},  {128, 2}, {128, 1}, {256, 2}, {256, 1},  {512, 2}, {512, 1},
-                               {512, 1}, {512, 1}, {512, 1}, {512, 1}, {1024, 2}, {1024, 1}};
+  constexpr Layer kLayers[] = {{64, 1},  {128, 2},  {128, 1}, {256, 2}, {256, 1},
+                               {512, 2}, {512, 1},  {512, 1}, {512, 1}, {512, 1},
+                               {512, 1}, {1024, 2}, {1024, 1}};
   Builder b(options);
   ValueId x = conv_bn_relu6(b, b.input(), "features.0", stem(scaled(32, options.width)));
   int index = 1;
@@ -88,9 +91,9 @@ Result<Graph> make_mobilenet_v2(const ZooOptions& options) {
                             i == 0 ? stage.stride : 1);
     }
   }
-  x = conv_bn_relu6(b, x, "features." + std::to_string(index),
-                    {.channels = scaled(1280, std::max(1.0, options.width)),
-                     .signal = Signal::kPlain});
+  x = conv_bn_relu6(
+      b, x, "features." + std::to_string(index),
+      {.channels = scaled(1280, std::max(1.0, options.width)), .signal = Signal::kPlain});
   return classify(b, x, "classifier.1");
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 // Seeded weights that are equal to the bit on every machine.
 //
-// Counter-based: element i of a tensor depends on (seed, tensor name, i) alone, so weights do not depend on the order
-// in which a model is built. Only integer arithmetic, IEEE double products and sqrt are used, never libm's
-// transcendental functions, whose last bit differs between machines.
+// Counter-based: element i of a tensor depends on (seed, tensor name, i) alone, so weights do not
+// depend on the order in which a model is built. Only integer arithmetic, IEEE double products and
+// sqrt are used, never libm's transcendental functions, whose last bit differs between machines.
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -15,9 +15,11 @@ class TensorRandom {
   // tensor_name: names the stream.
   TensorRandom(uint64_t seed, std::string_view tensor_name);
 
-  // out[i] = mean + deviation * z, z approximately standard normal: the sum of four 16-bit uniforms, so |z| < 3.47.
+  // out[i] = mean + deviation * z, z approximately standard normal: the sum of four 16-bit
+  // uniforms, so |z| < 3.47.
   void fill_normal(std::span<float> out, double mean, double deviation) const;
-  // As fill_normal with mean 0, and each row of `row_count` (which divides out.size()) shifted to sum to zero.
+  // As fill_normal with mean 0, and each row of `row_count` (which divides out.size()) shifted to
+  // sum to zero.
   void fill_centred_rows(std::span<float> out, double deviation, uint64_t row_count) const;
   // out[i] uniform in [low, high).
   void fill_uniform(std::span<float> out, double low, double high) const;

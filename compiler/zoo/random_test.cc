@@ -20,7 +20,7 @@ TEST(TensorRandom, NormalHasItsMomentsAndShortTails) {
     fourth += z * z * z * z;
   }
   const double n = static_cast<double>(x.size());
-  EXPECT_NEAR(sum / n, 0, 0.005);       // five standard errors
+  EXPECT_NEAR(sum / n, 0, 0.005);  // five standard errors
   EXPECT_NEAR(squares / n, 1, 0.007);
   EXPECT_NEAR(fourth / n, 2.7, 0.05);  // 3 - 6/5 / 4: a sum of four uniforms
 }

@@ -5,8 +5,8 @@
 namespace carrel::zoo {
 namespace {
 
-// The learnt scale that ends a residual branch. Small, so that the sum of many branches stays of order 1; training
-// that starts from 0 gives values like it.
+// The learnt scale that ends a residual branch. Small, so that the sum of many branches stays of
+// order 1; training that starts from 0 gives values like it.
 constexpr double kBranchScale = 0.3;
 
 struct Block {
@@ -34,8 +34,8 @@ ValueId finish_block(Builder& b, ValueId shortcut, ValueId branch, const Block& 
 
 ValueId basic_block(Builder& b, ValueId x, const Block& block) {
   const int64_t c = block.channels;
-  ValueId y = conv_bn(b, x, block, 1,
-                      {.channels = c, .kernel = 3, .stride = block.stride, .pad = 1});
+  ValueId y =
+      conv_bn(b, x, block, 1, {.channels = c, .kernel = 3, .stride = block.stride, .pad = 1});
   y = b.relu(y, block.name + ".relu1");
   y = conv_bn(b, y, block, 2, {.channels = c, .kernel = 3, .pad = 1}, kBranchScale);
   return finish_block(b, x, y, block);
@@ -54,8 +54,9 @@ using MakeBlock = ValueId (*)(Builder&, ValueId, const Block&);
 
 Result<Graph> make_resnet(const ZooOptions& options, MakeBlock make_block, const int (&depths)[4]) {
   Builder b(options);
-  ValueId x = b.conv(b.input(), "conv1",
-                     {.channels = 64, .kernel = 7, .stride = 2, .pad = 3, .signal = Signal::kPlain});
+  ValueId x =
+      b.conv(b.input(), "conv1",
+             {.channels = 64, .kernel = 7, .stride = 2, .pad = 3, .signal = Signal::kPlain});
   x = b.relu(b.batch_norm(x, "bn1"), "relu");
   x = b.max_pool(x, "maxpool", {.kernel = 3, .stride = 2, .pad = 1});
   int64_t channels = 64;

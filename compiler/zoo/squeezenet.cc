@@ -11,9 +11,9 @@ ValueId fire(Builder& b, ValueId x, const std::string& name, int64_t squeeze, in
   const ValueId one = b.conv(s, name + ".expand1x1", {.channels = expand, .bias = true});
   const ValueId three =
       b.conv(s, name + ".expand3x3", {.channels = expand, .kernel = 3, .pad = 1, .bias = true});
-  return b.concat({b.relu(one, name + ".expand1x1_activation"),
-                   b.relu(three, name + ".expand3x3_activation")},
-                  name + ".concat");
+  return b.concat(
+      {b.relu(one, name + ".expand1x1_activation"), b.relu(three, name + ".expand3x3_activation")},
+      name + ".concat");
 }
 
 }  // namespace
@@ -26,8 +26,9 @@ Result<Graph> make_squeezenet1_1(const ZooOptions& options) {
   constexpr Fire kFires[] = {{16, 64, true},  {16, 64, false},  {32, 128, true},  {32, 128, false},
                              {48, 192, true}, {48, 192, false}, {64, 256, false}, {64, 256, false}};
   Builder b(options);
-  ValueId x = b.conv(b.input(), "features.0", {.channels = 64, .kernel = 3, .stride = 2,
-                                               .bias = true, .signal = Signal::kPlain});
+  ValueId x =
+      b.conv(b.input(), "features.0",
+             {.channels = 64, .kernel = 3, .stride = 2, .bias = true, .signal = Signal::kPlain});
   x = b.relu(x, "features.1");
   int index = 2;
   const auto name = [&] { return "features." + std::to_string(index++); };

@@ -42,7 +42,11 @@ Result<Graph> make_vgg(const ZooOptions& options, std::span<const int64_t> chann
 Result<Graph> make_alexnet(const ZooOptions& options) {
   Builder b(options);
   ValueId x = b.conv(b.input(), "features.0",
-                     {.channels = 64, .kernel = 11, .stride = 4, .pad = 2, .bias = true,
+                     {.channels = 64,
+                      .kernel = 11,
+                      .stride = 4,
+                      .pad = 2,
+                      .bias = true,
                       .signal = Signal::kPlain});
   x = b.max_pool(b.relu(x, "features.1"), "features.2", {.kernel = 3, .stride = 2});
   x = b.conv(x, "features.3", {.channels = 192, .kernel = 5, .pad = 2, .bias = true});
@@ -57,8 +61,8 @@ Result<Graph> make_alexnet(const ZooOptions& options) {
 }
 
 Result<Graph> make_vgg16(const ZooOptions& options) {
-  constexpr int64_t kChannels[] = {64,  64,  0,   128, 128, 0,   256, 256, 256,
-                                   0,   512, 512, 512, 0,   512, 512, 512, 0};
+  constexpr int64_t kChannels[] = {64, 64,  0,   128, 128, 0,   256, 256, 256,
+                                   0,  512, 512, 512, 0,   512, 512, 512, 0};
   return make_vgg(options, kChannels);
 }
 
