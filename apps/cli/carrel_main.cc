@@ -50,6 +50,11 @@ int run(int argc, char** argv) {
   carrel::cli::add_verify(app);
   carrel::cli::add_plan(app);
   carrel::cli::add_run(app);
+  const auto called = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(called).empty()) {
+    fmt::print(stderr, "carrel: there is no command '{}'\nTry 'carrel --help'.\n", carrel::cli::printable(argv[1]));
+    return 2;
+  }
   try {
     app.parse(argc, argv);
     // What was printed has arrived, or the command has failed.

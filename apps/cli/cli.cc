@@ -1,7 +1,6 @@
 #include "apps/cli/cli.h"
 
 #include <fmt/core.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 namespace carrel::cli {
 namespace {
 
+constexpr int kInterrupts[] = {SIGINT, SIGTERM, SIGHUP};
 constexpr std::chrono::seconds kQuietFor{1};
 constexpr std::chrono::milliseconds kRefresh{100};
 
@@ -121,11 +121,20 @@ void print_json(const Json& object) {
 void handle_interrupts() {
   struct sigaction action {};
   action.sa_handler = on_interrupt;
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+  for (int signal : kInterrupts) sigaction(signal, &action, nullptr);
   // A full disk, a file size limit and a closed pipe are errors to report, not deaths.
   action.sa_handler = SIG_IGN;
   for (int signal : {SIGPIPE, SIGXFSZ}) sigaction(signal, &action, nullptr);
 }
+
+HoldInterrupts::HoldInterrupts() {
+  sigset_t held;
+  sigemptyset(&held);
+  for (int signal : kInterrupts) sigaddset(&held, signal);
+  pthread_sigmask(SIG_BLOCK, &held, &before_);
+}
+
+HoldInterrupts::~HoldInterrupts() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 Progress::Progress(std::string what)
     : what_(std::move(what)),

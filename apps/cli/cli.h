@@ -1,5 +1,7 @@
 #pragma once
 // What the commands share: registration, failure as one line, sizes and hex, progress, tables.
+#include <signal.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
@@ -64,6 +66,18 @@ void print_json(const Json& object);
 
 // Ctrl-C and SIGTERM: one line, temporary files removed, exit status 1. Child processes die with this one.
 void handle_interrupts();
+
+// Ctrl-C waits while one of these lives: around writers that leave a temporary file when killed.
+class HoldInterrupts {
+ public:
+  HoldInterrupts();
+  ~HoldInterrupts();
+  HoldInterrupts(const HoldInterrupts&) = delete;
+  HoldInterrupts& operator=(const HoldInterrupts&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 // "sealing 43 %" on a terminal, for work that takes longer than a second; nothing otherwise.
 class Progress {

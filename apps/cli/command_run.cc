@@ -149,7 +149,6 @@ void run(const Options& options) {
   ok_or_fail(authenticate_sealed(info, key.get()), options.model);
   const std::vector<Tensor> inputs = load_inputs(info.architecture, options.input);
   const std::unique_ptr<Runner> runner = value_or_fail(Runner::open(runner_options(options), key.get()), options.model);
-  if (!options.json) say_guarantee(options, runner.get());
   Measured measured;
   const std::vector<Tensor> outputs = infer(options, inputs, runner.get(), &measured);
   const bool batched = runner->batch() != 1 && !inputs.empty() && inputs[0].shape.rank() > 0;
@@ -161,6 +160,7 @@ void run(const Options& options) {
     report["outputs"] = outputs_json(runner->outputs(), outputs, images, labels);
     return print_json(report);
   }
+  say_guarantee(options, runner.get());
   print_outputs(runner->outputs(), outputs, images, labels);
   print_report(options, runner.get(), measured);
 }

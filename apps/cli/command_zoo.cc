@@ -19,7 +19,10 @@ struct Options {
 void run(const Options& options) {
   check_writable(options.output);
   const Graph graph = value_or_fail(make_zoo_model(options.zoo), "");
-  ok_or_fail(export_onnx_file(graph, options.output), options.output);
+  {
+    const HoldInterrupts whole_file;
+    ok_or_fail(export_onnx_file(graph, options.output), options.output);
+  }
   const uint64_t bytes = std::filesystem::file_size(options.output);
   if (options.json) {
     return print_json({{"path", options.output}, {"name", graph.name}, {"parameters", parameter_count(graph)},

@@ -94,6 +94,7 @@ void write_outputs(const std::string& path, const std::vector<TensorInfo>& infos
     const std::span<const float> values = outputs[i].f32();
     arrays.push_back({infos[i].name, outputs[i].shape, {values.begin(), values.end()}});
   }
+  const HoldInterrupts whole_file;
   ok_or_fail(write_arrays(path, arrays), path);
 }
 
