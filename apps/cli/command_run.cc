@@ -15,7 +15,7 @@ namespace carrel::cli {
 namespace {
 
 struct Options {
-  std::string model, key, output, labels, platform = "process", strategy = "auto", isa = "auto", expected, enclave;
+  std::string model, key, output, save_input, labels, platform = "process", strategy = "auto", isa = "auto", expected, enclave;
   InputOptions input;
   uint64_t budget_bytes = 0;
   uint32_t threads = 1;
@@ -140,20 +140,29 @@ void say_guarantee(const Options& options, Runner* runner) {
              isa_name(static_cast<IsaLevel>(runner->program().isa)));
 }
 
+std::vector<TensorInfo> input_infos(const Graph& graph) {
+  std::vector<TensorInfo> infos;
+  for (ValueId id : graph.inputs) infos.push_back({graph.value(id).name, graph.value(id).shape});
+  return infos;
+}
+
 void run(const Options& options) {
   const OwnerKey key(options.key);
-  if (!options.output.empty()) check_writable(options.output);
+  for (const std::string& path : {options.output, options.save_input}) {
+    if (!path.empty()) check_writable(path);
+  }
   std::vector<std::string> labels;
   if (!options.labels.empty()) labels = value_or_fail(read_labels(options.labels), options.labels);
   const SealedInfo info = value_or_fail(read_sealed(options.model), options.model);
   ok_or_fail(authenticate_sealed(info, key.get()), options.model);
   const std::vector<Tensor> inputs = load_inputs(info.architecture, options.input);
+  if (!options.save_input.empty()) write_tensors(options.save_input, input_infos(info.architecture), inputs);
   const std::unique_ptr<Runner> runner = value_or_fail(Runner::open(runner_options(options), key.get()), options.model);
   Measured measured;
   const std::vector<Tensor> outputs = infer(options, inputs, runner.get(), &measured);
   const bool batched = runner->batch() != 1 && !inputs.empty() && inputs[0].shape.rank() > 0;
   const int64_t images = batched ? inputs[0].shape[0] : 1;
-  if (!options.output.empty()) write_outputs(options.output, runner->outputs(), outputs);
+  if (!options.output.empty()) write_tensors(options.output, runner->outputs(), outputs);
   if (options.json) {
     Json report = report_json(options, info, runner.get(), measured);
     report["images"] = images;
@@ -168,6 +177,8 @@ void run(const Options& options) {
 void add_input_options(CLI::App* command, Options* options) {
   command->add_option("--input", options->input.paths, ".npy, .npz, or pictures (JPEG, PNG), each an image of the batch")
       ->required()->type_name("FILE");
+  command->add_option("--save-input", options->save_input, "write what the network is fed, for another engine")
+      ->type_name("FILE");
   command->add_option("--mean", options->input.mean, "subtracted per channel after --scale")->type_name("R,G,B");
   command->add_option("--std", options->input.std, "divides per channel")->type_name("R,G,B");
   command->add_option("--scale", options->input.scale, "factor of pixels 0..255 [1/255]")->type_name("S");

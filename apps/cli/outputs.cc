@@ -88,7 +88,7 @@ void print_outputs(const std::vector<TensorInfo>& infos, const std::vector<Tenso
   }
 }
 
-void write_outputs(const std::string& path, const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs) {
+void write_tensors(const std::string& path, const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs) {
   std::vector<NamedArray> arrays;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const std::span<const float> values = outputs[i].f32();

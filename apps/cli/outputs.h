@@ -19,7 +19,7 @@ Json outputs_json(const std::vector<TensorInfo>& infos, const std::vector<Tensor
                   const std::vector<std::string>& labels);
 void print_outputs(const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs, int64_t images,
                    const std::vector<std::string>& labels);
-// .npz for all outputs by name; .npy for a network with one. Whole or not at all.
-void write_outputs(const std::string& path, const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs);
+// .npz for all tensors by name; .npy for a single one. Whole or not at all.
+void write_tensors(const std::string& path, const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs);
 
 }  // namespace carrel::cli
