@@ -1,0 +1,178 @@
+// Trained networks on real pictures, in 1 MiB, against ONNX Runtime. CARREL_TEST_DATA names the folder with models and
+// pictures; without it these tests are skipped.
+//
+//   Cifar.Subset   500 of the test images     Cifar.Whole   all 10,000
+//   Photos.*       40 photographs of many sizes
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "client/atomic_file.h"
+#include "client/images.h"
+#include "tests/suite/command.h"
+#include "tests/suite/oracle.h"
+#include "tests/suite/sealed_network.h"
+#include "tests/suite/tar.h"
+
+namespace carrel::suite {
+namespace {
+
+constexpr uint64_t kBudgetBytes = kMiB;
+constexpr uint64_t kMaxArchiveBytes = kGiB;
+constexpr int64_t kOracleBatch = 500;  // bounds ONNX Runtime's memory
+// The trained ResNet-8 on all test images in ONNX Runtime (shared data's README): 75.48 %.
+constexpr int kImages = 10'000, kCorrect = 7548;
+constexpr int kMostOtherClasses = 2;
+
+// Empty, with the test marked as skipped, if there is no data.
+std::string data_folder() {
+  const char* folder = std::getenv("CARREL_TEST_DATA");
+  return folder == nullptr ? "" : folder;
+}
+#define SKIP_WITHOUT_DATA() \
+  if (data_folder().empty()) GTEST_SKIP() << "CARREL_TEST_DATA does not name a folder with models and pictures"
+
+struct Pictures {
+  Tensor values;           // (N, 3, H, W)
+  std::vector<int> classes;  // where known
+};
+
+int cifar_class(const std::string& path) {
+  static constexpr std::array kNames = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                        "dog",      "frog",       "horse", "ship", "truck"};
+  const std::string folder = std::filesystem::path(path).parent_path().filename();
+  return static_cast<int>(std::find(kNames.begin(), kNames.end(), folder) - kNames.begin());
+}
+
+// Every picture of the network's size, or resized and cropped to it; 0..1 times `scale`.
+Status append(std::span<const std::byte> file, int64_t size, float scale, std::vector<float>* values) {
+  CARREL_ASSIGN(const Image image, decode_image(file));
+  PreprocessOptions options;
+  options.height = options.width = size;
+  options.scale = scale;
+  for (int c = 0; c < 3; ++c) options.mean[c] = 0, options.std[c] = 1;
+  CARREL_ASSIGN(const std::vector<float> one, preprocess(image, options));
+  values->insert(values->end(), one.begin(), one.end());
+  return ok_status();
+}
+
+Result<std::vector<std::byte>> cifar_archive() {
+  const std::string packed = data_folder() + "/cifar10/cifar10_test.tar.zst";
+  CARREL_ASSIGN(const std::string digest, file_digest(packed));
+  const std::string archive = cache_folder() + "/cifar10-" + digest + ".tar";
+  if (!std::filesystem::exists(archive)) {
+    const std::string beside = archive + "." + std::to_string(getpid());
+    CARREL_RETURN_IF_ERROR(run_command({"zstd", "-d", "-q", "-f", packed, "-o", beside}));
+    std::filesystem::rename(beside, archive);
+  }
+  return read_file(archive, kMaxArchiveBytes);
+}
+
+// Every `step`-th test image, in the order of their names: the classes are equally many.
+Result<Pictures> cifar_pictures(size_t step) {
+  CARREL_ASSIGN(const std::vector<std::byte> archive, cifar_archive());
+  CARREL_ASSIGN(std::vector<TarEntry> entries, read_tar(archive));
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  Pictures pictures;
+  std::vector<float> values;
+  for (size_t i = 0; i < entries.size(); i += step) {
+    CARREL_RETURN_IF_ERROR(append(entries[i].bytes, 32, 1, &values));
+    pictures.classes.push_back(cifar_class(entries[i].name));
+  }
+  pictures.values = Tensor::from_f32({static_cast<int64_t>(pictures.classes.size()), 3, 32, 32}, values);
+  return pictures;
+}
+
+Result<Pictures> photographs() {
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(data_folder() + "/photos")) {
+    if (entry.path().extension() == ".JPEG") paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  Pictures pictures;
+  std::vector<float> values;
+  for (const std::string& path : paths) {
+    CARREL_ASSIGN(const std::vector<std::byte> file, read_file(path, kMaxArchiveBytes));
+    CARREL_RETURN_IF_ERROR(append(file, 96, 1.0f / 255, &values));
+  }
+  pictures.values = Tensor::from_f32({static_cast<int64_t>(paths.size()), 3, 96, 96}, values);
+  return pictures;
+}
+
+struct Answers {
+  std::vector<int> ours, theirs;
+  int different() const {
+    int count = 0;
+    for (size_t i = 0; i < ours.size(); ++i) count += ours[i] != theirs[i];
+    return count;
+  }
+};
+
+// All pictures as one batch, in 1 MiB of a trusted process. The oracle's tolerance holds here too.
+void classify(const std::string& model, const Tensor& pictures, Answers* answers) {
+  const std::string onnx_path = data_folder() + "/models/" + model;
+  const auto expected = oracle_output(onnx_path, pictures, kOracleBatch);
+  ASSERT_TRUE(expected.ok()) << expected.error().message();
+  const auto graph = import_network(onnx_path);
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  const auto sealed = SealedNetwork::make(*graph, StoredType::kF32, {});
+  ASSERT_TRUE(sealed.ok()) << sealed.error().message();
+  CaseChecker checker(*sealed, pictures, *expected, 1e-4, detect_cpu());
+  checker.check({Strategy::kAuto, kBudgetBytes, 1, PlatformKind::kProcess}, 1);
+  if (testing::Test::HasFatalFailure()) return;
+  answers->ours = top_classes(checker.first_output());
+  answers->theirs = top_classes(*expected);
+}
+
+int count_correct(const std::vector<int>& answers, const std::vector<int>& truth) {
+  int count = 0;
+  for (size_t i = 0; i < truth.size(); ++i) count += answers[i] == truth[i];
+  return count;
+}
+
+TEST(Cifar, Subset) {
+  SKIP_WITHOUT_DATA();
+  const auto pictures = cifar_pictures(20);
+  ASSERT_TRUE(pictures.ok()) << pictures.error().message();
+  ASSERT_EQ(pictures->classes.size(), kImages / 20u);
+  Answers answers;
+  ASSERT_NO_FATAL_FAILURE(classify("resnet8_cifar10.onnx", pictures->values, &answers));
+  EXPECT_EQ(answers.different(), 0);
+  // Three standard deviations of a sample of 500 around 75.48 %.
+  EXPECT_NEAR(count_correct(answers.ours, pictures->classes), kCorrect / 20, 29);
+}
+
+TEST(Cifar, Whole) {
+  SKIP_WITHOUT_DATA();
+  const auto pictures = cifar_pictures(1);
+  ASSERT_TRUE(pictures.ok()) << pictures.error().message();
+  ASSERT_EQ(pictures->classes.size(), static_cast<size_t>(kImages));
+  Answers answers;
+  ASSERT_NO_FATAL_FAILURE(classify("resnet8_cifar10.onnx", pictures->values, &answers));
+  EXPECT_LE(answers.different(), kMostOtherClasses);
+  EXPECT_EQ(count_correct(answers.theirs, pictures->classes), kCorrect);
+  EXPECT_NEAR(count_correct(answers.ours, pictures->classes), kCorrect, answers.different());
+  std::printf("%d of %d right, %d unlike ONNX Runtime\n", count_correct(answers.ours, pictures->classes), kImages,
+              answers.different());
+}
+
+TEST(Photos, PersonOrNot) {
+  SKIP_WITHOUT_DATA();
+  const auto pictures = photographs();
+  ASSERT_TRUE(pictures.ok()) << pictures.error().message();
+  ASSERT_EQ(pictures->values.shape[0], 40);
+  Answers answers;
+  ASSERT_NO_FATAL_FAILURE(classify("mobilenetv1_025_vww96.onnx", pictures->values, &answers));
+  EXPECT_EQ(answers.different(), 0);
+  // Both classes occur, so the comparison says something.
+  EXPECT_NE(std::count(answers.ours.begin(), answers.ours.end(), 0), 0);
+  EXPECT_NE(std::count(answers.ours.begin(), answers.ours.end(), 1), 0);
+}
+
+}  // namespace
+}  // namespace carrel::suite
