@@ -26,7 +26,7 @@ enum class OpType : uint8_t {
   kGemm,           // A, B [, C]; ints: transA(1), transB(1); floats: alpha(1), beta(1)
   kMatMul,         // batched
   kAffine,         // X, scale, shift: X * scale + shift per channel (axis 1). BatchNormalization with constant statistics.
-  kBatchNorm,      // X, scale, bias, mean, var; floats: epsilon. Only where statistics are not constant.
+  kBatchNorm,      // X, scale, bias, mean, var; floats: epsilon. optimize() leaves it only where statistics are not constant.
   kInstanceNorm,   // X, scale, bias; floats: epsilon
   kLayerNorm,      // X, scale [, bias]; ints: axis (>= 0); floats: epsilon. First output only.
   kLrn,            // ints: size; floats: alpha, beta, bias

@@ -1,4 +1,5 @@
 // fold_batch_norm and fuse_bias: per-channel constants move into the weights before them.
+#include <cmath>
 #include <optional>
 
 #include "compiler/graph/pass_util.h"
@@ -41,7 +42,9 @@ Tensor scale_columns(const Tensor& weight, std::span<const float> scale) {
   return scaled;
 }
 
+// A weight without data (serialize.h) keeps its shape.
 Tensor scale_weight(const Node& node, const Tensor& weight, std::span<const float> scale) {
+  if (weight.data.empty()) return weight;
   if (node.op == OpType::kConv) return scale_rows(weight, scale);
   if (node.op == OpType::kConvTranspose) {
     return scale_transposed(weight, scale, node.attributes.int_or("group", 1));
@@ -65,8 +68,43 @@ std::optional<std::vector<float>> channel_bias(const Graph& graph, const Node& n
   return values;
 }
 
+bool is_float_constant(const Graph& graph, ValueId id) {
+  return graph.value(id).is_const() && graph.value(id).type == DType::kF32;
+}
+
 bool has_channel_weights(OpType op) {
   return op == OpType::kConv || op == OpType::kConvTranspose || op == OpType::kGemm;
+}
+
+// BatchNorm with constant statistics is an Affine: scale / sqrt(var + epsilon), bias - mean * that.
+bool batch_norm_to_affine(const Graph& graph, NodeId id, PatchBuilder* builder) {
+  const Node& norm = graph.node(id);
+  if (norm.dead || norm.op != OpType::kBatchNorm) return false;
+  for (size_t i = 1; i < 5; ++i) {
+    if (!is_weight(graph, norm.inputs[i])) return false;
+  }
+  const auto parameter = [&](size_t i) { return graph.value(norm.inputs[i]).constant->f32(); };
+  const double epsilon = static_cast<double>(norm.attributes.float_or("epsilon", 1e-5f));
+  const size_t channels = parameter(1).size();
+  std::vector<float> scale(channels);
+  std::vector<float> shift(channels);
+  for (size_t c = 0; c < channels; ++c) {
+    const double variance = static_cast<double>(parameter(4)[c]) + epsilon;
+    if (!(variance > 0)) return false;
+    const double factor = static_cast<double>(parameter(1)[c]) / std::sqrt(variance);
+    scale[c] = static_cast<float>(factor);
+    shift[c] = static_cast<float>(static_cast<double>(parameter(2)[c]) -
+                                  static_cast<double>(parameter(3)[c]) * factor);
+  }
+  const Shape shape{static_cast<int64_t>(channels)};
+  Node affine = norm;
+  affine.op = OpType::kAffine;
+  affine.attributes = {};
+  affine.inputs = {norm.inputs[0],
+                   builder->add_const(norm.name + ".scale", Tensor::from_f32(shape, scale)),
+                   builder->add_const(norm.name + ".shift", Tensor::from_f32(shape, shift))};
+  builder->replace({id}, std::move(affine));
+  return true;
 }
 
 // The producer of `id` if its weights may absorb what follows: single use, constant weights, nothing fused yet.
@@ -76,7 +114,7 @@ NodeId absorbing_producer(const Graph& graph, const UseMap& uses, const PatchBui
   if (producer < 0 || !uses.single_use(id) || builder.touched(producer)) return -1;
   const Node& node = graph.node(producer);
   if (!has_channel_weights(node.op) || node.activation.fn != UnaryFn::kNone) return -1;
-  return is_weight(graph, node.inputs[1]) ? producer : -1;
+  return is_float_constant(graph, node.inputs[1]) ? producer : -1;
 }
 
 bool fold_affine(const Graph& graph, const UseMap& uses, NodeId id, PatchBuilder* builder) {
@@ -143,7 +181,7 @@ bool fuse_add(const Graph& graph, const UseMap& uses, NodeId id, PatchBuilder* b
 // Matrix times constant matrix.
 bool matmul_to_gemm(const Graph& graph, NodeId id, PatchBuilder* builder) {
   const Node& matmul = graph.node(id);
-  if (matmul.dead || matmul.op != OpType::kMatMul || !is_weight(graph, matmul.inputs[1]) ||
+  if (matmul.dead || matmul.op != OpType::kMatMul || !is_float_constant(graph, matmul.inputs[1]) ||
       graph.value(matmul.inputs[0]).shape.rank() != 2 ||
       graph.value(matmul.inputs[1]).shape.rank() != 2) {
     return false;
@@ -161,7 +199,8 @@ Result<Patch> fold_batch_norm(const Graph& graph) {
   const UseMap uses(graph);
   PatchBuilder builder(graph, "fold_batch_norm");
   for (NodeId n = 0; n < static_cast<NodeId>(graph.nodes.size()); ++n) {
-    if (!builder.touched(n)) fold_affine(graph, uses, n, &builder);
+    if (builder.touched(n) || batch_norm_to_affine(graph, n, &builder)) continue;
+    fold_affine(graph, uses, n, &builder);
   }
   return builder.take();
 }

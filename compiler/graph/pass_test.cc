@@ -70,6 +70,31 @@ TEST(Passes, BatchNormFoldsIntoGemm) {
   }
 }
 
+TEST(Passes, BatchNormWithConstantStatisticsFolds) {
+  for (bool with_data : {true, false}) {
+    GraphMaker maker;
+    const ValueId x = maker.input("x", Shape{1, 4, 5, 5});
+    const ValueId weight = maker.weight("w", Shape{6, 4, 3, 3});
+    const ValueId conv = maker.node(OpType::kConv, {x, weight});
+    const ValueId variance = maker.graph.add_const(
+        "var", Tensor::from_f32(Shape{6}, std::vector<float>{1, 2, 0.5f, 3, 1, 4}));
+    const ValueId norm =
+        maker.node(OpType::kBatchNorm, {conv, maker.weight("scale", Shape{6}, 2), maker.weight("b", Shape{6}, 3),
+                                        maker.weight("mean", Shape{6}, 9), variance});
+    if (with_data) {
+      EXPECT_EQ(optimize_and_compare(&maker, {norm}).nodes.size(), 1u);
+      continue;
+    }
+    // Planning works on shapes alone and must come to the same graph.
+    Tensor shape_only = *maker.graph.value(weight).constant;
+    shape_only.data.clear();
+    maker.graph.value(weight).constant = std::make_shared<Tensor>(std::move(shape_only));
+    const auto optimized = optimize(maker.finish({norm}), eval_node);
+    ASSERT_TRUE(optimized.ok()) << optimized.error().message();
+    EXPECT_EQ(optimized->nodes.size(), 1u);
+  }
+}
+
 TEST(Passes, SharedResultsAreNotFolded) {
   GraphMaker maker;
   const ValueId conv =

@@ -22,7 +22,8 @@ using FoldFunction = std::function<Result<std::vector<Tensor>>(const Graph&, con
 
 // Each pass looks at the graph and returns what it would change; empty when nothing is left to do.
 Result<Patch> fold_constants(const Graph& graph, const FoldFunction& fold);
-Result<Patch> fold_batch_norm(const Graph& graph);    // Affine into the Conv/Gemm before it (single use)
+// BatchNorm with constant statistics to Affine; Affine into the Conv/ConvTranspose/Gemm before it (single use).
+Result<Patch> fold_batch_norm(const Graph& graph);
 // MatMul of a matrix and a constant to Gemm; Add of a constant per channel into the Conv/Gemm before it.
 Result<Patch> fuse_bias(const Graph& graph);
 Result<Patch> fuse_activations(const Graph& graph);   // Unary into its producer (single use); Mul(x, Sigmoid(x)) to Swish
