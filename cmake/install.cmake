@@ -1,10 +1,8 @@
-# What `cmake --install` and the .deb contain: the command, the trusted executable, the C library and its packages.
+# What `cmake --install` and the .deb contain beside the command (apps/cli) and the trusted executable
+# (platform/process): the C library, its header, its CMake and pkg-config packages, an example.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-if(TARGET carrel)
-  install(TARGETS carrel RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
 install(TARGETS carrel_capi EXPORT carrel_targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES include/carrel/carrel.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/carrel)
 install(FILES examples/classify.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)

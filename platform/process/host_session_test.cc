@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "client/boundary.h"
 #include "engine/runtime/test_model.h"
+#include "engine/runtime/test_programs.h"
 #include "platform/inproc/inproc.h"
 #include "platform/process/process.h"
 
