@@ -1,8 +1,11 @@
 #include "include/carrel/carrel.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "apps/common/runner.h"
@@ -56,6 +59,20 @@ carrel_status guarded(carrel_error* error, F f) {
   }
 }
 
+// The trusted executable of the installation that this library belongs to; empty if there is none, then the platform
+// looks beside the program.
+std::string installed_enclave() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void*>(&carrel_version), &info) == 0 || info.dli_fname == nullptr) return "";
+  std::error_code none;
+  const std::filesystem::path folder = std::filesystem::canonical(info.dli_fname, none).parent_path();
+  for (const char* up : {"..", "../.."}) {  // lib, lib/<architecture>
+    const std::filesystem::path path = folder / up / "libexec/carrel/carrel-enclave";
+    if (std::filesystem::exists(path, none)) return path.lexically_normal();
+  }
+  return "";
+}
+
 Result<RunnerOptions> runner_options(const char* model_path, const carrel_options& options) {
   RunnerOptions out;
   out.model_path = model_path;
@@ -74,7 +91,7 @@ Result<RunnerOptions> runner_options(const char* model_path, const carrel_option
     out.pin_model = true;
     std::memcpy(out.expected_model.bytes, options.expected_model_id, sizeof out.expected_model.bytes);
   }
-  if (options.enclave_path != nullptr) out.enclave_path = options.enclave_path;
+  out.enclave_path = options.enclave_path != nullptr ? options.enclave_path : installed_enclave();
   return out;
 }
 
