@@ -54,6 +54,8 @@ SecretKey filled_key(uint8_t fill) {
   return key;
 }
 
+std::string enclave_path() { return CARREL_ENCLAVE; }
+
 Graph zoo_graph(const ZooOptions& options) {
   Result<Graph> graph = make_zoo_model(options);
   EXPECT_TRUE(graph.ok()) << graph.error().message();
@@ -121,7 +123,7 @@ Result<std::unique_ptr<TrustedSession>> HonestClient::start(const std::string& p
   const DeliverSecrets deliver = [this](int fd) { return deliver_secrets(fd, secrets_); };
   if (options.platform == PlatformKind::kInproc)
     return open_inproc_session({session, {}, nullptr}, deliver);
-  session.enclave_path = CARREL_ENCLAVE;
+  session.enclave_path = enclave_path();
   return open_process_session(session, deliver);
 }
 

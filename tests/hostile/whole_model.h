@@ -34,6 +34,9 @@ void overwrite_at(const std::string& path, uint64_t offset, std::span<const std:
 
 SecretKey filled_key(uint8_t fill);
 
+// The trusted executable of this build.
+std::string enclave_path();
+
 // Made and optimized. Fails the running test and returns an empty graph on an error.
 Graph zoo_graph(const ZooOptions& options);
 // Seals to `path`; false (and a test failure) on an error.
