@@ -5,9 +5,8 @@
 namespace carrel {
 
 inline void wipe(void* data, size_t bytes) {
-  volatile unsigned char* p = static_cast<volatile unsigned char*>(data);
-  for (size_t i = 0; i < bytes; ++i) p[i] = 0;
-  asm volatile("" ::: "memory");
+  __builtin_memset(data, 0, bytes);
+  asm volatile("" : : "r"(data) : "memory");
 }
 
 }  // namespace carrel
