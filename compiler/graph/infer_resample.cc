@@ -12,7 +12,7 @@ Status infer_resize(Inference& inference) {
   const Attributes& attributes = inference.node().attributes;
   const std::vector<int64_t>& sizes = attributes.int_list("output_shape");
   const auto scales = attributes.floats.find("scales");
-  if (sizes.size() != static_cast<size_t>(x.rank()) || scales == attributes.floats.end() ||
+  if (sizes.empty() || sizes.size() != static_cast<size_t>(x.rank()) || scales == attributes.floats.end() ||
       scales->second.size() != sizes.size()) {
     return inference.fail("output_shape and scales must have the input's rank");
   }

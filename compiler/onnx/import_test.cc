@@ -260,6 +260,90 @@ TEST(Batch, WhatMixesImagesStaysWhole) {
   EXPECT_EQ(divided->batch, 1);
 }
 
+TEST(RecentOpsets, ListsMovedToInputs) {
+  TestModel model(18);
+  model.input("x", {1, 5, 4});
+  model.ints("axes", {-1});
+  model.ints("pads", {1, 2});
+  model.node("ReduceMean", {"x", "axes"}, {"mean"});
+  model.node("Pad", {"x", "pads", "", "axes"}, {"padded"});
+  onnx::NodeProto& split = model.node("Split", {"x"}, {"a", "b"});
+  set_int(split, "axis", 1);
+  set_int(split, "num_outputs", 2);
+  for (const char* name : {"mean", "padded", "a", "b"}) model.output(name);
+  const auto graph = model.import();
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  std::vector<Shape> shapes;
+  for (ValueId id : graph->outputs) shapes.push_back(graph->value(id).shape);
+  EXPECT_EQ(shapes, (std::vector<Shape>{Shape{1, 5, 1}, Shape{1, 5, 7}, Shape{1, 3, 4}, Shape{1, 2, 4}}));
+}
+
+TEST(RecentOpsets, ResizeAxesAndAspect) {
+  const auto resize = [](const std::string& policy) {
+    TestModel model(18);
+    model.input("x", {1, 1, 4, 8});
+    model.ints("sizes", {8, 8});
+    onnx::NodeProto& node = model.node("Resize", {"x", "", "", "sizes"}, {"y"});
+    set_ints(node, "axes", {2, 3});
+    set_string(node, "mode", "linear");
+    set_string(node, "keep_aspect_ratio_policy", policy);
+    model.output("y");
+    const auto graph = model.import();
+    EXPECT_TRUE(graph.ok()) << graph.error().message();
+    return graph.ok() ? graph->value(graph->outputs[0]).shape : Shape{};
+  };
+  EXPECT_EQ(resize("stretch"), (Shape{1, 1, 8, 8}));
+  EXPECT_EQ(resize("not_larger"), (Shape{1, 1, 4, 8}));
+  EXPECT_EQ(resize("not_smaller"), (Shape{1, 1, 8, 16}));
+}
+
+TEST(RecentOpsets, GeluAndDilatedAveragePool) {
+  const auto gelu = single("Gelu", 20, {1, 4}, [](onnx::NodeProto& node) {
+    set_string(node, "approximate", "tanh");
+  });
+  ASSERT_TRUE(gelu.ok());
+  EXPECT_EQ(gelu->nodes[0].activation.fn, UnaryFn::kGeluTanh);
+  const auto pool = single("AveragePool", 19, {1, 1, 7}, [](onnx::NodeProto& node) {
+    set_ints(node, "kernel_shape", {2});
+    set_ints(node, "dilations", {3});
+  });
+  ASSERT_TRUE(pool.ok());
+  EXPECT_EQ(pool->value(pool->outputs[0]).shape, (Shape{1, 1, 4}));
+}
+
+TEST(Import, ResizeModesThatAreNotDone) {
+  for (const auto& [name, value] : {std::pair<const char*, const char*>{"mode", "cubic"},
+                                    {"coordinate_transformation_mode", "tf_crop_and_resize"}}) {
+    TestModel model(13);
+    model.input("x", {1, 1, 4, 4});
+    model.floats("scales", {4}, {1, 1, 2, 2});
+    set_string(model.node("Resize", {"x", "", "scales"}, {"y"}), name, value);
+    model.output("y");
+    std::vector<std::string> unsupported;
+    ASSERT_FALSE(model.import(&unsupported).ok());
+    ASSERT_EQ(unsupported.size(), 1u);
+    EXPECT_NE(unsupported[0].find(value), std::string::npos);
+  }
+}
+
+TEST(Import, BatchNormalizationBecomesAffine) {
+  TestModel model(9);
+  model.input("x", {1, 2, 3});
+  model.floats("scale", {2}, {2, 4});
+  model.floats("bias", {2}, {1, 1});
+  model.floats("mean", {2}, {3, 0});
+  model.floats("var", {2}, {4, 16});
+  set_float(model.node("BatchNormalization", {"x", "scale", "bias", "mean", "var"}, {"y"}), "epsilon", 0);
+  model.output("y");
+  const auto graph = model.import();
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  ASSERT_EQ(graph->nodes[0].op, OpType::kAffine);
+  const auto scale = graph->value(graph->nodes[0].inputs[1]).constant->f32();
+  const auto shift = graph->value(graph->nodes[0].inputs[2]).constant->f32();
+  EXPECT_EQ(std::vector<float>(scale.begin(), scale.end()), (std::vector<float>{1, 1}));
+  EXPECT_EQ(std::vector<float>(shift.begin(), shift.end()), (std::vector<float>{-2, 1}));
+}
+
 TEST(Import, TrainingIsRefused) {
   TestModel model;
   model.input("x", {1, 4});

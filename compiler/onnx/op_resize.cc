@@ -84,6 +84,7 @@ Result<std::vector<int>> resized_axes(NodeContext& context) {
 
 Status finish_resize(NodeContext& context, int64_t mode, int64_t coordinate, int64_t nearest,
                      Target target) {
+  if (target.sizes.empty()) return context.unsupported("a scalar");
   Node node = context.make(OpType::kResize, {context.input(0)});
   node.attributes.ints["mode"] = {mode};
   node.attributes.ints["coordinate"] = {coordinate};
