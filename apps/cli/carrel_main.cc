@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <new>
 #include <sstream>
@@ -21,11 +22,14 @@ constexpr const char* kFooter =
     "SIZE is 16MiB, 512KiB, 1GiB or a count of bytes.\n"
     "Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage.";
 
+// Standard error may be full or closed: then there is nobody to tell, and the exit status says it alone.
+void tell(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
 int wrong_usage(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
   std::string command = "carrel";
   for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-  fmt::print(stderr, "carrel: {}\nTry '{} --help'.\n", error.what(), command);
+  tell(fmt::format("carrel: {}\nTry '{} --help'.\n", error.what(), command));
   return 2;
 }
 
@@ -34,7 +38,7 @@ int failed(const std::string& message) {
   std::istringstream lines(message);
   std::string line, text;
   while (std::getline(lines, line)) text += carrel::cli::printable(line) + "\n";
-  fmt::print(stderr, "carrel: {}", text);
+  tell("carrel: " + text);
   return 1;
 }
 
@@ -52,7 +56,7 @@ int run(int argc, char** argv) {
   carrel::cli::add_run(app);
   const auto called = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(called).empty()) {
-    fmt::print(stderr, "carrel: there is no command '{}'\nTry 'carrel --help'.\n", carrel::cli::printable(argv[1]));
+    tell(fmt::format("carrel: there is no command '{}'\nTry 'carrel --help'.\n", carrel::cli::printable(argv[1])));
     return 2;
   }
   try {
