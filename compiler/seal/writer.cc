@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <thread>
 
 #include "base/checked.h"
 #include "compiler/graph/serialize.h"
@@ -103,7 +105,7 @@ class TileWriter {
     const TileAad aad = tile_aad(header_.model_id, index, bytes);
     gcm_.seal(tile_nonce(index), bytes_of(aad), plain, sealed_.data(), bytes, sealed_.data() + bytes);
     CARREL_RETURN_IF_ERROR(out_.write(sealed_));
-    if (progress_) progress_(out_.position() - kTilesOffset, header_.tiles_bytes);
+    if (progress_) progress_(header_.tiles_bytes + out_.position() - kTilesOffset, 2 * header_.tiles_bytes);
     return ok_status();
   }
 
@@ -123,11 +125,29 @@ Status check_architecture(std::span<const std::byte> architecture, StoredType st
   return Error(ErrorCode::kUnsupported, "the network's weights cannot be told apart from its architecture");
 }
 
+// Plans every request, on all cores; results in the order of requests.
+std::vector<Result<Plan>> plan_requests(const Graph& graph, const StreamPlan& streams,
+                                        const std::vector<PlanRequest>& requests, const SealProgress& progress) {
+  std::vector<Result<Plan>> plans(requests.size(), Error(ErrorCode::kCancelled, "not planned"));
+  std::atomic<size_t> next{0};
+  const auto plan_some = [&](const SealProgress& report) {
+    for (size_t i = next++; i < requests.size(); i = next++) {
+      plans[i] = plan_program(graph, streams, requests[i]);
+      if (report) report(i + 1, 2 * requests.size());  // planning counts as half of the work
+    }
+  };
+  std::vector<std::jthread> helpers;
+  const size_t cores = std::max<size_t>(1, std::thread::hardware_concurrency());
+  for (size_t i = 1; i < std::min(cores, requests.size()); ++i) helpers.emplace_back(plan_some, SealProgress());
+  plan_some(progress);
+  helpers.clear();
+  return plans;
+}
+
 Result<std::vector<OwnedProgram>> plan_all(const Graph& graph, const StreamPlan& streams, const SealOptions& options,
-                                           std::vector<std::string>* notes) {
+                                           const SealProgress& progress, std::vector<std::string>* notes) {
   std::vector<OwnedProgram> programs;
-  for (const PlanRequest& request : options.programs) {
-    Result<Plan> plan = plan_program(graph, streams, request);
+  for (Result<Plan>& plan : plan_requests(graph, streams, options.programs, progress)) {
     if (plan.ok()) {
       programs.push_back({std::move(plan->program)});
     } else if (plan.error().code() == ErrorCode::kBudgetTooSmall) {
@@ -170,7 +190,7 @@ Result<ModelId> seal_model(const Graph& graph, const SecretKey& key, const SealO
   CARREL_ASSIGN(const StreamPlan streams, plan_streams(graph, options.stored));
   const std::vector<std::byte> architecture = serialize_architecture(graph);
   CARREL_RETURN_IF_ERROR(check_architecture(architecture, options.stored, streams));
-  CARREL_ASSIGN(const std::vector<OwnedProgram> programs, plan_all(graph, streams, options, notes));
+  CARREL_ASSIGN(const std::vector<OwnedProgram> programs, plan_all(graph, streams, options, progress, notes));
   CARREL_ASSIGN(SealedHeader header, new_header(key, streams.tiles_bytes));
   CARREL_RETURN_IF_ERROR(out.write_zeros(kTilesOffset));
   TileWriter tiles(key, header, &out, progress);
