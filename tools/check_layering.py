@@ -21,7 +21,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 COMMENT = re.compile(r'^\s*#.*$|\s+#.*$', re.M)
 ROOM_CALL = re.compile(r'^\s*carrel_room\s*\(([^)]*)\)', re.M)
 KEYWORDS = {"TRUSTED", "EXCLUDE", "DEPS", "LIBS", "TEST_DEPS", "TEST_LIBS"}
-FREE_FILES = re.compile(r'_(test|fuzz)\.cc$')
+FREE_FILES = re.compile(r'(_(test|fuzz)\.cc|(^|/)test_\w+\.h|_testing\.h)$')
 SOURCE_FILES = (".h", ".cc", ".inc")
 SKIPPED_FOLDERS = {"build", "node_modules", "docs", "cmake", "testdata"}
 

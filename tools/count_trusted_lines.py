@@ -13,7 +13,7 @@ import sys
 
 LINE_COMMENT = re.compile(r"//.*$")
 BLOCK_COMMENT = re.compile(r"/\*.*?\*/", re.S)
-TEST = re.compile(r"(_(test|fuzz|bench)\.cc|test_util\.(h|cc))$")
+TEST = re.compile(r"(_(test|fuzz|bench)\.cc|(^|/)test_\w+\.h|_testing\.h)$")
 
 
 def code_lines(text):

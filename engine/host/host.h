@@ -41,7 +41,6 @@ struct Reply {
 
 class Host {
  public:
-  virtual ~Host() = default;
   // The sealed model's bytes: at most dst.size() into trusted memory from `offset`; returns the bytes copied.
   virtual Result<uint64_t> read_model(uint64_t offset, std::span<std::byte> dst) = 0;
   virtual Result<uint64_t> model_bytes() = 0;
@@ -59,6 +58,9 @@ class Host {
   // Sleeps while *word == expected / wakes all sleepers. Spurious wake-ups are allowed.
   virtual void wait(const uint32_t* word, uint32_t expected) = 0;
   virtual void wake_all(const uint32_t* word) = 0;
+
+ protected:
+  ~Host() = default;  // never deleted through the interface: trusted code has no heap
 };
 
 }  // namespace carrel

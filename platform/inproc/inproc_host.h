@@ -12,7 +12,7 @@ class InprocHost : public Host {
   InprocHost() = default;
   InprocHost(const InprocHost&) = delete;
   InprocHost& operator=(const InprocHost&) = delete;
-  ~InprocHost() override;
+  virtual ~InprocHost();
 
   // The sealed model: a file, or bytes that outlive this object. Errors: kIo.
   Status use_file(const std::string& path);
