@@ -18,7 +18,8 @@ inline Arity op_arity(OpType op) {
     case OpType::kConv:
     case OpType::kConvTranspose:
     case OpType::kGemm:
-    case OpType::kLayerNorm: return {2, 3};
+    case OpType::kLayerNorm:
+      return {2, 3};
     case OpType::kMatMul:
     case OpType::kPRelu:
     case OpType::kAdd:
@@ -28,15 +29,22 @@ inline Arity op_arity(OpType op) {
     case OpType::kPow:
     case OpType::kMax:
     case OpType::kMin:
-    case OpType::kGather: return {2, 2};
+    case OpType::kGather:
+      return {2, 2};
     case OpType::kAffine:
     case OpType::kInstanceNorm:
-    case OpType::kRange: return {3, 3};
-    case OpType::kBatchNorm: return {5, 5};
-    case OpType::kConcat: return {1, kMaxNodeValues};
-    case OpType::kSplit: return {1, 1, kMaxNodeValues};
-    case OpType::kConstantOfShape: return {1, 2};
-    default: return {1, 1};
+    case OpType::kRange:
+      return {3, 3};
+    case OpType::kBatchNorm:
+      return {5, 5};
+    case OpType::kConcat:
+      return {1, kMaxNodeValues};
+    case OpType::kSplit:
+      return {1, 1, kMaxNodeValues};
+    case OpType::kConstantOfShape:
+      return {1, 2};
+    default:
+      return {1, 1};
   }
 }
 

@@ -3,7 +3,8 @@
 namespace carrel {
 namespace {
 
-// Which values hold one slice per image along dimension 0. Correctness: the graph is specialised to batch 1.
+// Which values hold one slice per image along dimension 0. Correctness: the graph is specialised to
+// batch 1.
 class BatchTrace {
  public:
   explicit BatchTrace(const Graph& graph) : graph_(graph), batched_(graph.values.size(), false) {}
@@ -40,7 +41,8 @@ class BatchTrace {
   bool is_batched(ValueId id) const { return id != kNoValue && batched_[static_cast<size_t>(id)]; }
   void mark(ValueId id) { batched_[static_cast<size_t>(id)] = true; }
 
-  // Operands of numpy broadcasting: images stay on dimension 0 and meet only themselves or shared values.
+  // Operands of numpy broadcasting: images stay on dimension 0 and meet only themselves or shared
+  // values.
   bool broadcast_keeps(const Node& node) const {
     int rank = 0;
     for (ValueId id : node.inputs) rank = std::max(rank, shape(id).rank());
@@ -113,9 +115,12 @@ bool BatchTrace::keeps_batch(const Node& node) const {
     case OpType::kPow:
     case OpType::kMax:
     case OpType::kMin:
-    case OpType::kPRelu: return broadcast_keeps(node);
-    case OpType::kMatMul: return matmul_keeps(node);
-    case OpType::kGemm: return gemm_keeps(node);
+    case OpType::kPRelu:
+      return broadcast_keeps(node);
+    case OpType::kMatMul:
+      return matmul_keeps(node);
+    case OpType::kGemm:
+      return gemm_keeps(node);
     case OpType::kConcat: {
       for (ValueId id : node.inputs) {
         if (!is_batched(id)) return false;
@@ -126,23 +131,30 @@ bool BatchTrace::keeps_batch(const Node& node) const {
     case OpType::kGather:
     case OpType::kSoftmax:
     case OpType::kLogSoftmax:
-    case OpType::kSplit: return only_first_batched(node) && attributes.int_or("axis", 0) >= 1;
+    case OpType::kSplit:
+      return only_first_batched(node) && attributes.int_or("axis", 0) >= 1;
     case OpType::kReduceMean:
     case OpType::kReduceSum:
     case OpType::kReduceMax:
     case OpType::kReduceMin:
-    case OpType::kReduceProd: return reduce_keeps(node);
-    case OpType::kSlice: return slice_keeps(node);
+    case OpType::kReduceProd:
+      return reduce_keeps(node);
+    case OpType::kSlice:
+      return slice_keeps(node);
     case OpType::kPad: {
       const std::vector<int64_t>& pads = attributes.int_list("pads");
       return pads.empty() || (pads[0] == 0 && pads[pads.size() / 2] == 0);
     }
-    case OpType::kTranspose: return attributes.int_list("perm")[0] == 0;
-    case OpType::kExpand: return shape(node.inputs[0]).rank() == shape(node.outputs[0]).rank();
+    case OpType::kTranspose:
+      return attributes.int_list("perm")[0] == 0;
+    case OpType::kExpand:
+      return shape(node.inputs[0]).rank() == shape(node.outputs[0]).rank();
     case OpType::kShape:
     case OpType::kRange:
-    case OpType::kConstantOfShape: return false;
-    default: return only_first_batched(node);
+    case OpType::kConstantOfShape:
+      return false;
+    default:
+      return only_first_batched(node);
   }
 }
 

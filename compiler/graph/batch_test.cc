@@ -9,7 +9,8 @@ namespace {
 
 using Ints = std::map<std::string, std::vector<int64_t>>;
 
-bool separable(OpType op, const Shape& x, const Ints& ints, const std::vector<Shape>& weights = {}) {
+bool separable(OpType op, const Shape& x, const Ints& ints,
+               const std::vector<Shape>& weights = {}) {
   GraphMaker maker;
   std::vector<ValueId> inputs = {maker.input("x", x)};
   for (const Shape& shape : weights) inputs.push_back(maker.weight("w", shape));

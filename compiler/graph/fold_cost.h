@@ -4,7 +4,8 @@
 
 namespace carrel {
 
-// Masks and position tables of real networks are a few MiB; a folded constant may also be as large as its inputs.
+// Masks and position tables of real networks are a few MiB; a folded constant may also be as large
+// as its inputs.
 inline constexpr uint64_t kFoldBytesLimit = uint64_t{64} << 20;
 // Multiply-adds spent on one node: about a second of the plain kernels.
 inline constexpr uint64_t kFoldWorkLimit = uint64_t{1} << 30;

@@ -21,43 +21,61 @@ inline constexpr ValueId kNoValue = -1;  // an omitted optional input
 // canonical attributes (below), so nothing after it knows an opset. Unless noted, an operator has
 // one output, and inputs in ONNX's order; `ints`/`floats` are Attributes entries by name.
 enum class OpType : uint8_t {
-  kConv,           // X, W [, B]; ints: strides, pads (begin..., end...), dilations, group(1). auto_pad resolved.
-  kConvTranspose,  // X, W [, B]; ints: strides, pads, dilations, group, output_padding. output_shape/auto_pad resolved.
+  kConv,  // X, W [, B]; ints: strides, pads (begin..., end...), dilations, group(1). auto_pad
+          // resolved.
+  kConvTranspose,  // X, W [, B]; ints: strides, pads, dilations, group, output_padding.
+                   // output_shape/auto_pad resolved.
   kGemm,           // A, B [, C]; ints: transA(1), transB(1); floats: alpha(1), beta(1)
   kMatMul,         // batched
-  kAffine,         // X, scale, shift: X * scale + shift per channel (axis 1). BatchNormalization with constant statistics.
-  kBatchNorm,      // X, scale, bias, mean, var; floats: epsilon. optimize() leaves it only where statistics are not constant.
-  kInstanceNorm,   // X, scale, bias; floats: epsilon
-  kLayerNorm,      // X, scale [, bias]; ints: axis (>= 0); floats: epsilon. First output only.
-  kLrn,            // ints: size; floats: alpha, beta, bias
-  kUnary,          // Node::activation says which function
-  kPRelu,          // X, slope (broadcast unidirectionally)
-  kSoftmax,        // ints: axis (>= 0); opset < 13 "coerced to 2-D" semantics are expressed with reshapes
+  kAffine,     // X, scale, shift: X * scale + shift per channel (axis 1). BatchNormalization with
+               // constant statistics.
+  kBatchNorm,  // X, scale, bias, mean, var; floats: epsilon. optimize() leaves it only where
+               // statistics are not constant.
+  kInstanceNorm,  // X, scale, bias; floats: epsilon
+  kLayerNorm,     // X, scale [, bias]; ints: axis (>= 0); floats: epsilon. First output only.
+  kLrn,           // ints: size; floats: alpha, beta, bias
+  kUnary,         // Node::activation says which function
+  kPRelu,         // X, slope (broadcast unidirectionally)
+  kSoftmax,  // ints: axis (>= 0); opset < 13 "coerced to 2-D" semantics are expressed with reshapes
   kLogSoftmax,
-  kMaxPool,        // ints: kernel_shape, strides, pads, dilations; pads resolved so that the output shape follows
-                   // by floor (ceil_mode becomes end padding). First output only.
-  kAveragePool,    // as MaxPool, + ints: count_include_pad(1), pads_counted (the pads that count_include_pad counts)
+  kMaxPool,  // ints: kernel_shape, strides, pads, dilations; pads resolved so that the output shape
+             // follows by floor (ceil_mode becomes end padding). First output only.
+  kAveragePool,  // as MaxPool, + ints: count_include_pad(1), pads_counted (the pads that
+                 // count_include_pad counts)
   kGlobalAveragePool,
   kGlobalMaxPool,
-  kAdd, kSub, kMul, kDiv, kPow, kMax, kMin,  // 2 inputs, NumPy broadcasting; n-ary Sum/Max/Min/Mean are chained
-  kReduceMean, kReduceSum, kReduceMax, kReduceMin, kReduceProd,  // ints: axes (sorted, >= 0), keepdims(1)
-  kConcat,         // ints: axis
-  kSplit,          // ints: axis, split (sizes); several outputs
-  kSlice,          // ints: starts, ends, axes, steps: clamped and normalised for the input's shape (starts in range,
-                   // steps may be negative, ends = -1 then means "before element 0")
-  kPad,            // ints: pads (begin..., end..., full rank, may be negative), mode(0 constant, 1 reflect, 2 edge); floats: value
-  kReshape,        // ints: shape (resolved). Flatten, Squeeze, Unsqueeze, Identity on shape too
-  kTranspose,      // ints: perm
-  kExpand,         // ints: shape (the resolved output shape)
-  kGather,         // X, indices (indices constant after folding); ints: axis
-  kResize,         // ints: mode(0 nearest, 1 linear), coordinate(0 half_pixel, 1 asymmetric, 2 align_corners,
-                   // 3 pytorch_half_pixel), nearest(0 round_prefer_floor, 1 floor, 2 ceil, 3 round_prefer_ceil),
-                   // output_shape (full rank); floats: scales (full rank)
-  kDepthToSpace,   // ints: blocksize, mode(0 DCR, 1 CRD)
-  kSpaceToDepth,   // ints: blocksize
-  kCast,           // ints: to (DType)
-  kShape,          // 1-D int64; folded
-  kRange,          // start, limit, delta; folded
+  // kAdd to kMin: 2 inputs, NumPy broadcasting; n-ary Sum/Max/Min/Mean are chained.
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kPow,
+  kMax,
+  kMin,
+  // kReduceMean to kReduceProd: ints: axes (sorted, >= 0), keepdims(1).
+  kReduceMean,
+  kReduceSum,
+  kReduceMax,
+  kReduceMin,
+  kReduceProd,
+  kConcat,  // ints: axis
+  kSplit,   // ints: axis, split (sizes); several outputs
+  kSlice,   // ints: starts, ends, axes, steps: clamped and normalised for the input's shape (starts
+            // in range, steps may be negative, ends = -1 then means "before element 0")
+  kPad,  // ints: pads (begin..., end..., full rank, may be negative), mode(0 constant, 1 reflect, 2
+         // edge); floats: value
+  kReshape,    // ints: shape (resolved). Flatten, Squeeze, Unsqueeze, Identity on shape too
+  kTranspose,  // ints: perm
+  kExpand,     // ints: shape (the resolved output shape)
+  kGather,     // X, indices (indices constant after folding); ints: axis
+  kResize,     // ints: mode(0 nearest, 1 linear), coordinate(0 half_pixel, 1 asymmetric, 2
+            // align_corners, 3 pytorch_half_pixel), nearest(0 round_prefer_floor, 1 floor, 2 ceil,
+            // 3 round_prefer_ceil), output_shape (full rank); floats: scales (full rank)
+  kDepthToSpace,     // ints: blocksize, mode(0 DCR, 1 CRD)
+  kSpaceToDepth,     // ints: blocksize
+  kCast,             // ints: to (DType)
+  kShape,            // 1-D int64; folded
+  kRange,            // start, limit, delta; folded
   kConstantOfShape,  // shape; attribute tensor as input 1; folded
   kIdentity,
   kCount,
@@ -75,12 +93,14 @@ struct Attributes {
 };
 
 struct Node {
-  std::string name;  // ONNX node name, or "Op#index" where it has none; survives fusion for messages
+  // ONNX node name, or "Op#index" where it has none; survives fusion for messages.
+  std::string name;
   OpType op = OpType::kIdentity;
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
   Attributes attributes;
-  Unary activation;  // kUnary: the function. Conv, Gemm, Affine, Add, ...: fused, applied to the result.
+  // kUnary: the function. Conv, Gemm, Affine, Add, ...: fused, applied to the result.
+  Unary activation;
   bool dead = false;
 };
 
@@ -96,13 +116,14 @@ struct Value {
 struct Graph {
   std::string name;
   std::vector<Value> values;
-  std::vector<Node> nodes;  // any order; topological_order() sorts
-  std::vector<ValueId> inputs;   // without constants
+  std::vector<Node> nodes;      // any order; topological_order() sorts
+  std::vector<ValueId> inputs;  // without constants
   std::vector<ValueId> outputs;
   // How dimension 0 of inputs and outputs relates to one run of this graph.
-  // 0: symbolic in the file. The graph has 1 there; any batch runs as an outer loop, one image a run.
-  // n > 1: fixed at n in the file. The graph has 1 there; n images run as an outer loop.
-  // 1: one run takes the tensors as the graph states them: a batch of 1, inputs without a shared batch dimension, or a
+  // 0: symbolic in the file. The graph has 1 there; any batch runs as an outer loop, one image a
+  // run. n > 1: fixed at n in the file. The graph has 1 there; n images run as an outer loop. 1:
+  // one run takes the tensors as the graph states them: a batch of 1, inputs without a shared batch
+  // dimension, or a
   //    graph that is not batch_separable (batch.h), whose dimension 0 may then be any number.
   int64_t batch = 0;
 
@@ -115,7 +136,8 @@ struct Graph {
   Node& node(NodeId id) { return nodes[static_cast<size_t>(id)]; }
 };
 
-// Live nodes in an order where producers come first (stable: ties by index). kInvalidInput on a cycle.
+// Live nodes in an order where producers come first (stable: ties by index). kInvalidInput on a
+// cycle.
 Result<std::vector<NodeId>> topological_order(const Graph& graph);
 // producer[value] = node or -1; consumers[value] = nodes (a node once per use).
 struct Uses {
@@ -125,7 +147,8 @@ struct Uses {
 Uses find_uses(const Graph& graph);
 // Drops dead nodes and unreferenced values, renumbers, sorts nodes topologically.
 Result<Graph> compact(const Graph& graph);
-// Every invariant above: ids in range, single producer, shapes known, arity. kInvalidInput names the node.
+// Every invariant above: ids in range, single producer, shapes known, arity. kInvalidInput names
+// the node.
 Status verify_graph(const Graph& graph);
 
 }  // namespace carrel

@@ -13,9 +13,8 @@ Status infer_cast(Inference& inference) {
 
 // Present data, not just a shape.
 bool has_data(const Value& value) {
-  return value.is_const() &&
-         value.constant->data.size() ==
-             static_cast<size_t>(value.shape.count()) * dtype_size(value.type);
+  return value.is_const() && value.constant->data.size() ==
+                                 static_cast<size_t>(value.shape.count()) * dtype_size(value.type);
 }
 
 // max(ceil((limit - start) / delta), 0)
@@ -56,14 +55,18 @@ Status infer_constant_of_shape(Inference& inference) {
 
 Status infer_constants(Inference& inference) {
   switch (inference.node().op) {
-    case OpType::kCast: return infer_cast(inference);
-    case OpType::kShape: return inference.set(0, DType::kI64, Shape{inference.shape(0).rank()});
+    case OpType::kCast:
+      return infer_cast(inference);
+    case OpType::kShape:
+      return inference.set(0, DType::kI64, Shape{inference.shape(0).rank()});
     case OpType::kRange: {
       CARREL_ASSIGN(const int64_t count, range_count(inference));
       return inference.set(Shape{count});
     }
-    case OpType::kConstantOfShape: return infer_constant_of_shape(inference);
-    default: return inference.fail("unknown operator");
+    case OpType::kConstantOfShape:
+      return infer_constant_of_shape(inference);
+    default:
+      return inference.fail("unknown operator");
   }
 }
 

@@ -54,8 +54,10 @@ Status infer_elementwise(Inference& inference) {
   switch (op) {
     case OpType::kAffine:
     case OpType::kBatchNorm:
-    case OpType::kInstanceNorm: return infer_per_channel(inference);
-    case OpType::kPRelu: return infer_broadcast_parameters(inference, 0);
+    case OpType::kInstanceNorm:
+      return infer_per_channel(inference);
+    case OpType::kPRelu:
+      return infer_broadcast_parameters(inference, 0);
     case OpType::kLayerNorm: {
       CARREL_ASSIGN(const int axis, inference.axis(inference.shape(0).rank()));
       return infer_broadcast_parameters(inference, axis);
@@ -76,7 +78,8 @@ Status infer_elementwise(Inference& inference) {
       if (fn == UnaryFn::kNone || fn >= UnaryFn::kCount) return inference.fail("no function");
       return inference.set(inference.shape(0));
     }
-    default: return inference.fail("unknown operator");
+    default:
+      return inference.fail("unknown operator");
   }
 }
 
@@ -96,8 +99,10 @@ Status infer_reduce(Inference& inference) {
   }
   Shape out;
   for (int i = 0; i < x.shape.rank(); ++i) {
-    if (!reduced[static_cast<size_t>(i)]) CARREL_CHECK(out.push_back(x.shape[i]));
-    else if (keep) CARREL_CHECK(out.push_back(1));
+    if (!reduced[static_cast<size_t>(i)])
+      CARREL_CHECK(out.push_back(x.shape[i]));
+    else if (keep)
+      CARREL_CHECK(out.push_back(1));
   }
   return inference.set(out);
 }

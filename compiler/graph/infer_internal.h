@@ -6,7 +6,8 @@
 
 namespace carrel {
 
-// Kernel sizes, strides, pads and spatial dims stay below this, so that their products fit in int64.
+// Kernel sizes, strides, pads and spatial dims stay below this, so that their products fit in
+// int64.
 inline constexpr int64_t kMaxWindow = int64_t{1} << 31;
 
 // One call of infer_node. Arity is checked before a family sees it: required inputs exist.
@@ -47,13 +48,13 @@ Result<Shape> broadcast_shapes(const Shape& a, const Shape& b);
 std::string shape_text(const Shape& shape);
 
 // Families: each sets all outputs of the operators it knows.
-Status infer_conv(Inference& inference);            // Conv, ConvTranspose
-Status infer_pool(Inference& inference);            // pools, global ones too
-Status infer_matrix(Inference& inference);          // Gemm, MatMul
-Status infer_elementwise(Inference& inference);     // shape-keeping and broadcasting operators
+Status infer_conv(Inference& inference);         // Conv, ConvTranspose
+Status infer_pool(Inference& inference);         // pools, global ones too
+Status infer_matrix(Inference& inference);       // Gemm, MatMul
+Status infer_elementwise(Inference& inference);  // shape-keeping and broadcasting operators
 Status infer_reduce(Inference& inference);
-Status infer_movement(Inference& inference);        // Concat, Split, Slice, Pad, Reshape, ...
-Status infer_resample(Inference& inference);        // Resize, DepthToSpace, SpaceToDepth
-Status infer_constants(Inference& inference);       // Cast, Shape, Range, ConstantOfShape
+Status infer_movement(Inference& inference);   // Concat, Split, Slice, Pad, Reshape, ...
+Status infer_resample(Inference& inference);   // Resize, DepthToSpace, SpaceToDepth
+Status infer_constants(Inference& inference);  // Cast, Shape, Range, ConstantOfShape
 
 }  // namespace carrel

@@ -157,15 +157,24 @@ Status infer_gather(Inference& inference) {
 
 Status infer_movement(Inference& inference) {
   switch (inference.node().op) {
-    case OpType::kConcat: return infer_concat(inference);
-    case OpType::kSplit: return infer_split(inference);
-    case OpType::kSlice: return infer_slice(inference);
-    case OpType::kPad: return infer_pad(inference);
-    case OpType::kReshape: return infer_reshape(inference);
-    case OpType::kExpand: return infer_expand(inference);
-    case OpType::kTranspose: return infer_transpose(inference);
-    case OpType::kGather: return infer_gather(inference);
-    default: return inference.fail("unknown operator");
+    case OpType::kConcat:
+      return infer_concat(inference);
+    case OpType::kSplit:
+      return infer_split(inference);
+    case OpType::kSlice:
+      return infer_slice(inference);
+    case OpType::kPad:
+      return infer_pad(inference);
+    case OpType::kReshape:
+      return infer_reshape(inference);
+    case OpType::kExpand:
+      return infer_expand(inference);
+    case OpType::kTranspose:
+      return infer_transpose(inference);
+    case OpType::kGather:
+      return infer_gather(inference);
+    default:
+      return inference.fail("unknown operator");
   }
 }
 

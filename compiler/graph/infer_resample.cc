@@ -12,11 +12,12 @@ Status infer_resize(Inference& inference) {
   const Attributes& attributes = inference.node().attributes;
   const std::vector<int64_t>& sizes = attributes.int_list("output_shape");
   const auto scales = attributes.floats.find("scales");
-  if (sizes.empty() || sizes.size() != static_cast<size_t>(x.rank()) || scales == attributes.floats.end() ||
-      scales->second.size() != sizes.size()) {
+  if (sizes.empty() || sizes.size() != static_cast<size_t>(x.rank()) ||
+      scales == attributes.floats.end() || scales->second.size() != sizes.size()) {
     return inference.fail("output_shape and scales must have the input's rank");
   }
-  if (!in_list(attributes.int_or("mode", 0), 2) || !in_list(attributes.int_or("coordinate", 0), 4) ||
+  if (!in_list(attributes.int_or("mode", 0), 2) ||
+      !in_list(attributes.int_or("coordinate", 0), 4) ||
       !in_list(attributes.int_or("nearest", 0), 4)) {
     return inference.fail("unknown mode");
   }

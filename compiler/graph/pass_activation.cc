@@ -17,8 +17,10 @@ bool takes_activation(OpType op) {
     case OpType::kAdd:
     case OpType::kSub:
     case OpType::kMul:
-    case OpType::kDiv: return true;
-    default: return false;
+    case OpType::kDiv:
+      return true;
+    default:
+      return false;
   }
 }
 

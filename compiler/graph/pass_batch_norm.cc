@@ -2,9 +2,28 @@
 #include <cmath>
 #include <optional>
 
+#include "compiler/graph/batch_norm.h"
 #include "compiler/graph/pass_util.h"
 
 namespace carrel {
+
+bool affine_from_statistics(const BatchNormParameters& parameters, std::vector<float>* factor,
+                            std::vector<float>* shift) {
+  const size_t channels = parameters.scale.size();
+  factor->resize(channels);
+  shift->resize(channels);
+  for (size_t c = 0; c < channels; ++c) {
+    const double variance =
+        static_cast<double>(parameters.variance[c]) + static_cast<double>(parameters.epsilon);
+    if (!(variance > 0)) return false;
+    const double scaled = static_cast<double>(parameters.scale[c]) / std::sqrt(variance);
+    (*factor)[c] = static_cast<float>(scaled);
+    (*shift)[c] = static_cast<float>(static_cast<double>(parameters.bias[c]) -
+                                     static_cast<double>(parameters.mean[c]) * scaled);
+  }
+  return true;
+}
+
 namespace {
 
 // Channels are the outermost dimension: each row times its factor.
@@ -60,7 +79,8 @@ std::optional<std::vector<float>> channel_bias(const Graph& graph, const Node& n
   if (!is_weight(graph, node.inputs[2])) return std::nullopt;
   const Tensor& bias = *graph.value(node.inputs[2]).constant;
   const auto count = static_cast<size_t>(bias.count());
-  const bool per_channel = bias.shape.rank() >= 1 && bias.shape[bias.shape.rank() - 1] == bias.count();
+  const bool per_channel =
+      bias.shape.rank() >= 1 && bias.shape[bias.shape.rank() - 1] == bias.count();
   if (count != 1 && (count != channels || !per_channel)) return std::nullopt;
   const float beta = node.op == OpType::kGemm ? node.attributes.float_or("beta", 1) : 1;
   std::vector<float> values(channels);
@@ -76,7 +96,7 @@ bool has_channel_weights(OpType op) {
   return op == OpType::kConv || op == OpType::kConvTranspose || op == OpType::kGemm;
 }
 
-// BatchNorm with constant statistics is an Affine: scale / sqrt(var + epsilon), bias - mean * that.
+// BatchNorm with constant statistics is an Affine.
 bool batch_norm_to_affine(const Graph& graph, NodeId id, PatchBuilder* builder) {
   const Node& norm = graph.node(id);
   if (norm.dead || norm.op != OpType::kBatchNorm) return false;
@@ -84,19 +104,12 @@ bool batch_norm_to_affine(const Graph& graph, NodeId id, PatchBuilder* builder) 
     if (!is_weight(graph, norm.inputs[i])) return false;
   }
   const auto parameter = [&](size_t i) { return graph.value(norm.inputs[i]).constant->f32(); };
-  const double epsilon = static_cast<double>(norm.attributes.float_or("epsilon", 1e-5f));
-  const size_t channels = parameter(1).size();
-  std::vector<float> scale(channels);
-  std::vector<float> shift(channels);
-  for (size_t c = 0; c < channels; ++c) {
-    const double variance = static_cast<double>(parameter(4)[c]) + epsilon;
-    if (!(variance > 0)) return false;
-    const double factor = static_cast<double>(parameter(1)[c]) / std::sqrt(variance);
-    scale[c] = static_cast<float>(factor);
-    shift[c] = static_cast<float>(static_cast<double>(parameter(2)[c]) -
-                                  static_cast<double>(parameter(3)[c]) * factor);
-  }
-  const Shape shape{static_cast<int64_t>(channels)};
+  const BatchNormParameters parameters = {parameter(1), parameter(2), parameter(3), parameter(4),
+                                          norm.attributes.float_or("epsilon", 1e-5f)};
+  std::vector<float> scale;
+  std::vector<float> shift;
+  if (!affine_from_statistics(parameters, &scale, &shift)) return false;
+  const Shape shape{static_cast<int64_t>(scale.size())};
   Node affine = norm;
   affine.op = OpType::kAffine;
   affine.attributes = {};
@@ -107,7 +120,8 @@ bool batch_norm_to_affine(const Graph& graph, NodeId id, PatchBuilder* builder) 
   return true;
 }
 
-// The producer of `id` if its weights may absorb what follows: single use, constant weights, nothing fused yet.
+// The producer of `id` if its weights may absorb what follows: single use, constant weights,
+// nothing fused yet.
 NodeId absorbing_producer(const Graph& graph, const UseMap& uses, const PatchBuilder& builder,
                           ValueId id) {
   const NodeId producer = uses.producer(id);
@@ -163,8 +177,7 @@ bool fuse_add(const Graph& graph, const UseMap& uses, NodeId id, PatchBuilder* b
   const Shape& shape = graph.value(x).shape;
   const int64_t channels = shape[1];
   if (!adds_per_channel(graph.value(constant), shape.rank(), channels)) return false;
-  std::optional<std::vector<float>> bias =
-      channel_bias(graph, node, static_cast<size_t>(channels));
+  std::optional<std::vector<float>> bias = channel_bias(graph, node, static_cast<size_t>(channels));
   if (!bias) return false;
   const std::span<const float> addend = graph.value(constant).constant->f32();
   for (size_t m = 0; m < bias->size(); ++m) (*bias)[m] += addend[m];

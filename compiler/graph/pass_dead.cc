@@ -25,19 +25,26 @@ bool changes_nothing(const Graph& graph, const Node& node) {
   if (node.activation.fn != UnaryFn::kNone || node.outputs.size() != 1) return false;
   const Value& in = graph.value(node.inputs[0]);
   const Value& out = graph.value(node.outputs[0]);
-  const bool same = in.shape_known && out.shape_known && in.shape == out.shape &&
-                    in.type == out.type;
+  const bool same =
+      in.shape_known && out.shape_known && in.shape == out.shape && in.type == out.type;
   switch (node.op) {
-    case OpType::kIdentity: return true;
-    case OpType::kConcat: return node.inputs.size() == 1;
+    case OpType::kIdentity:
+      return true;
+    case OpType::kConcat:
+      return node.inputs.size() == 1;
     case OpType::kReshape:
     case OpType::kExpand:
     case OpType::kCast:
-    case OpType::kSplit: return same;
-    case OpType::kSlice: return same && all_equal(node.attributes.int_list("steps"), 1);
-    case OpType::kPad: return same && all_equal(node.attributes.int_list("pads"), 0);
-    case OpType::kTranspose: return is_ascending(node.attributes.int_list("perm"));
-    default: return false;
+    case OpType::kSplit:
+      return same;
+    case OpType::kSlice:
+      return same && all_equal(node.attributes.int_list("steps"), 1);
+    case OpType::kPad:
+      return same && all_equal(node.attributes.int_list("pads"), 0);
+    case OpType::kTranspose:
+      return is_ascending(node.attributes.int_list("perm"));
+    default:
+      return false;
   }
 }
 

@@ -11,7 +11,8 @@ bool foldable(const Graph& graph, const UseMap& uses, const Node& node) {
     if (id == kNoValue) continue;
     const Value& value = graph.value(id);
     // A shape-only constant (serialize.h) has nothing to compute with.
-    if (!value.is_const() || (value.constant->data.empty() && value.shape.count() != 0)) return false;
+    if (!value.is_const() || (value.constant->data.empty() && value.shape.count() != 0))
+      return false;
   }
   for (ValueId id : node.outputs) {
     if (id == kNoValue || uses.is_output(id)) return false;  // an output keeps a producer
@@ -70,8 +71,8 @@ Result<Patch> fold_constants(const Graph& graph, const FoldFunction& fold) {
       return folded.error();
     }
     if (folded->size() != node.outputs.size()) {
-      return Error(ErrorCode::kInvalidInput, "node %s: folding gave %zu outputs",
-                   node.name.c_str(), folded->size());
+      return Error(ErrorCode::kInvalidInput, "node %s: folding gave %zu outputs", node.name.c_str(),
+                   folded->size());
     }
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       builder.patch().constants.emplace_back(

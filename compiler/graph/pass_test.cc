@@ -41,11 +41,12 @@ TEST(Passes, BatchNormFoldsIntoConvolutions) {
                             ConvCase{OpType::kConvTranspose, Shape{4, 6, 2, 2}, 1}}) {
     for (bool bias : {false, true}) {
       GraphMaker maker;
-      std::vector<ValueId> inputs = {maker.input("x", Shape{1, 4, 5, 5}), maker.weight("w", c.weight)};
+      std::vector<ValueId> inputs = {maker.input("x", Shape{1, 4, 5, 5}),
+                                     maker.weight("w", c.weight)};
       if (bias) inputs.push_back(maker.weight("b", Shape{6}, 4));
       const ValueId conv = maker.node(c.op, inputs, {{"group", {c.group}}});
-      const ValueId norm = maker.node(
-          OpType::kAffine, {conv, maker.weight("scale", Shape{6}, 2), maker.weight("shift", Shape{6}, 9)});
+      const ValueId norm = maker.node(OpType::kAffine, {conv, maker.weight("scale", Shape{6}, 2),
+                                                        maker.weight("shift", Shape{6}, 9)});
       const Graph graph = optimize_and_compare(&maker, {maker.unary(UnaryFn::kRelu, norm)});
       ASSERT_EQ(graph.nodes.size(), 1u);
       EXPECT_EQ(graph.nodes[0].op, c.op);
@@ -58,14 +59,14 @@ TEST(Passes, BatchNormFoldsIntoConvolutions) {
 TEST(Passes, BatchNormFoldsIntoGemm) {
   for (int64_t transposed : {0, 1}) {
     GraphMaker maker;
-    const ValueId gemm = maker.node(OpType::kGemm,
-                                    {maker.input("x", Shape{2, 4}),
-                                     maker.weight("w", transposed ? Shape{3, 4} : Shape{4, 3}),
-                                     maker.weight("c", Shape{1, 3}, 5)},
-                                    {{"transB", {transposed}}});
+    const ValueId gemm = maker.node(
+        OpType::kGemm,
+        {maker.input("x", Shape{2, 4}), maker.weight("w", transposed ? Shape{3, 4} : Shape{4, 3}),
+         maker.weight("c", Shape{1, 3}, 5)},
+        {{"transB", {transposed}}});
     maker.graph.nodes[0].attributes.floats = {{"alpha", {0.5f}}, {"beta", {2}}};
-    const ValueId norm = maker.node(
-        OpType::kAffine, {gemm, maker.weight("scale", Shape{3}, 2), maker.weight("shift", Shape{3}, 9)});
+    const ValueId norm = maker.node(OpType::kAffine, {gemm, maker.weight("scale", Shape{3}, 2),
+                                                      maker.weight("shift", Shape{3}, 9)});
     EXPECT_EQ(optimize_and_compare(&maker, {norm}).nodes.size(), 1u);
   }
 }
@@ -79,8 +80,9 @@ TEST(Passes, BatchNormWithConstantStatisticsFolds) {
     const ValueId variance = maker.graph.add_const(
         "var", Tensor::from_f32(Shape{6}, std::vector<float>{1, 2, 0.5f, 3, 1, 4}));
     const ValueId norm =
-        maker.node(OpType::kBatchNorm, {conv, maker.weight("scale", Shape{6}, 2), maker.weight("b", Shape{6}, 3),
-                                        maker.weight("mean", Shape{6}, 9), variance});
+        maker.node(OpType::kBatchNorm,
+                   {conv, maker.weight("scale", Shape{6}, 2), maker.weight("b", Shape{6}, 3),
+                    maker.weight("mean", Shape{6}, 9), variance});
     if (with_data) {
       EXPECT_EQ(optimize_and_compare(&maker, {norm}).nodes.size(), 1u);
       continue;
@@ -97,8 +99,8 @@ TEST(Passes, BatchNormWithConstantStatisticsFolds) {
 
 TEST(Passes, SharedResultsAreNotFolded) {
   GraphMaker maker;
-  const ValueId conv =
-      maker.node(OpType::kConv, {maker.input("x", Shape{1, 2, 5, 5}), maker.weight("w", Shape{2, 2, 3, 3})});
+  const ValueId conv = maker.node(
+      OpType::kConv, {maker.input("x", Shape{1, 2, 5, 5}), maker.weight("w", Shape{2, 2, 3, 3})});
   const ValueId norm = maker.node(
       OpType::kAffine, {conv, maker.weight("scale", Shape{2}), maker.weight("shift", Shape{2})});
   const ValueId relu = maker.unary(UnaryFn::kRelu, conv);
@@ -107,15 +109,16 @@ TEST(Passes, SharedResultsAreNotFolded) {
 
 TEST(Passes, GraphOutputsAreNotFused) {
   GraphMaker maker;
-  const ValueId sum = maker.node(OpType::kAdd, {maker.input("x", Shape{1, 4}), maker.weight("w", Shape{4})});
+  const ValueId sum =
+      maker.node(OpType::kAdd, {maker.input("x", Shape{1, 4}), maker.weight("w", Shape{4})});
   const ValueId relu = maker.unary(UnaryFn::kRelu, sum);
   EXPECT_EQ(optimize_and_compare(&maker, {sum, relu}).nodes.size(), 2u);
 }
 
 TEST(Passes, GateBecomesSwishThenFuses) {
   GraphMaker maker;
-  const ValueId conv =
-      maker.node(OpType::kConv, {maker.input("x", Shape{1, 2, 5, 5}), maker.weight("w", Shape{2, 2, 3, 3})});
+  const ValueId conv = maker.node(
+      OpType::kConv, {maker.input("x", Shape{1, 2, 5, 5}), maker.weight("w", Shape{2, 2, 3, 3})});
   const ValueId gate = maker.unary(UnaryFn::kSigmoid, conv);
   const Graph graph = optimize_and_compare(&maker, {maker.node(OpType::kMul, {gate, conv})});
   ASSERT_EQ(graph.nodes.size(), 1u);
@@ -125,7 +128,8 @@ TEST(Passes, GateBecomesSwishThenFuses) {
 TEST(Passes, SquareIsNoGate) {
   GraphMaker maker;
   const ValueId gate = maker.unary(UnaryFn::kSigmoid, maker.input("x", Shape{1, 4}));
-  EXPECT_EQ(optimize_and_compare(&maker, {maker.node(OpType::kMul, {gate, gate})}).nodes.size(), 2u);
+  EXPECT_EQ(optimize_and_compare(&maker, {maker.node(OpType::kMul, {gate, gate})}).nodes.size(),
+            2u);
 }
 
 TEST(Passes, MatMulAndAddBecomeGemm) {
@@ -152,7 +156,8 @@ TEST(Passes, ConstantsFold) {
   GraphMaker maker;
   const ValueId x = maker.input("x", Shape{1, 4});
   ValueId chain = maker.weight("w", Shape{4});
-  for (int i = 0; i < 5; ++i) chain = maker.node(OpType::kAdd, {chain, maker.weight("v", Shape{4}, i)});
+  for (int i = 0; i < 5; ++i)
+    chain = maker.node(OpType::kAdd, {chain, maker.weight("v", Shape{4}, i)});
   EXPECT_EQ(optimize_and_compare(&maker, {maker.node(OpType::kMul, {x, chain})}).nodes.size(), 1u);
 }
 
@@ -164,7 +169,8 @@ TEST(Passes, WhatChangesNothingGoes) {
   y = maker.node(OpType::kReshape, {y}, {{"shape", {1, 4}}});
   y = maker.node(OpType::kTranspose, {y}, {{"perm", {0, 1}}});
   y = maker.node(OpType::kConcat, {y}, {{"axis", {1}}});
-  y = maker.node(OpType::kSlice, {y}, {{"starts", {0}}, {"ends", {4}}, {"axes", {1}}, {"steps", {1}}});
+  y = maker.node(OpType::kSlice, {y},
+                 {{"starts", {0}}, {"ends", {4}}, {"axes", {1}}, {"steps", {1}}});
   maker.node(OpType::kAdd, {x, maker.weight("unused", Shape{4})});
   EXPECT_EQ(optimize_and_compare(&maker, {y}).nodes.size(), 1u);
 }
@@ -185,7 +191,8 @@ TEST(Passes, LongGraphsAreFast) {
   ValueId x = maker.input("x", Shape{1, 2, 4, 4});
   for (int i = 0; i < 1000; ++i) {
     x = maker.node(OpType::kConv, {x, maker.weight("w", Shape{2, 2, 1, 1}, i % 3)});
-    x = maker.node(OpType::kAffine, {x, maker.weight("s", Shape{2}), maker.weight("t", Shape{2}, 2)});
+    x = maker.node(OpType::kAffine,
+                   {x, maker.weight("s", Shape{2}), maker.weight("t", Shape{2}, 2)});
     x = maker.unary(UnaryFn::kRelu, x);
   }
   const Graph graph = maker.finish({x});

@@ -14,7 +14,8 @@ bool in_graph(const Graph& graph, ValueId id) {
 Status check_patch(const Patch& patch, const Graph& graph) {
   bool valid = true;
   for (const auto& [from, to] : patch.shunts) valid &= in_graph(graph, from) && in_graph(graph, to);
-  for (const auto& [id, tensor] : patch.constants) valid &= in_graph(graph, id) && tensor != nullptr;
+  for (const auto& [id, tensor] : patch.constants)
+    valid &= in_graph(graph, id) && tensor != nullptr;
   for (NodeId id : patch.dead_nodes) {
     valid &= id >= 0 && static_cast<size_t>(id) < graph.nodes.size();
   }

@@ -1,4 +1,5 @@
-// Layout: fixed-width little-endian numbers, lists as a u32 count and their entries, strings as lists of bytes.
+// Layout: fixed-width little-endian numbers, lists as a u32 count and their entries, strings as
+// lists of bytes.
 #include "compiler/graph/serialize.h"
 
 #include <bit>

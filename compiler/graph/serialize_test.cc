@@ -37,7 +37,8 @@ TEST(Serialize, ArchitectureComesBackWithoutWeights) {
   EXPECT_TRUE(weight.is_const());
   EXPECT_EQ(weight.shape, (Shape{3, 4, 3, 3}));
   EXPECT_TRUE(weight.constant->data.empty());
-  EXPECT_EQ(parsed->value(graph.nodes[1].inputs[1]).constant->to_i64(), (std::vector<int64_t>{2, 0}));
+  EXPECT_EQ(parsed->value(graph.nodes[1].inputs[1]).constant->to_i64(),
+            (std::vector<int64_t>{2, 0}));
   EXPECT_EQ(serialize_architecture(*parsed), bytes);
 }
 

@@ -84,18 +84,22 @@ namespace {
 Status dispatch(Inference& inference) {
   switch (inference.node().op) {
     case OpType::kConv:
-    case OpType::kConvTranspose: return infer_conv(inference);
+    case OpType::kConvTranspose:
+      return infer_conv(inference);
     case OpType::kMaxPool:
     case OpType::kAveragePool:
     case OpType::kGlobalAveragePool:
-    case OpType::kGlobalMaxPool: return infer_pool(inference);
+    case OpType::kGlobalMaxPool:
+      return infer_pool(inference);
     case OpType::kGemm:
-    case OpType::kMatMul: return infer_matrix(inference);
+    case OpType::kMatMul:
+      return infer_matrix(inference);
     case OpType::kReduceMean:
     case OpType::kReduceSum:
     case OpType::kReduceMax:
     case OpType::kReduceMin:
-    case OpType::kReduceProd: return infer_reduce(inference);
+    case OpType::kReduceProd:
+      return infer_reduce(inference);
     case OpType::kConcat:
     case OpType::kSplit:
     case OpType::kSlice:
@@ -103,16 +107,21 @@ Status dispatch(Inference& inference) {
     case OpType::kReshape:
     case OpType::kTranspose:
     case OpType::kExpand:
-    case OpType::kGather: return infer_movement(inference);
+    case OpType::kGather:
+      return infer_movement(inference);
     case OpType::kResize:
     case OpType::kDepthToSpace:
-    case OpType::kSpaceToDepth: return infer_resample(inference);
+    case OpType::kSpaceToDepth:
+      return infer_resample(inference);
     case OpType::kCast:
     case OpType::kShape:
     case OpType::kRange:
-    case OpType::kConstantOfShape: return infer_constants(inference);
-    case OpType::kCount: return inference.fail("unknown operator");
-    default: return infer_elementwise(inference);
+    case OpType::kConstantOfShape:
+      return infer_constants(inference);
+    case OpType::kCount:
+      return inference.fail("unknown operator");
+    default:
+      return infer_elementwise(inference);
   }
 }
 

@@ -23,7 +23,8 @@ std::optional<Shape> infer(OpType op, const Shape& x, const Ints& ints,
 
 TEST(ShapeInference, Convolutions) {
   const Ints strided = {{"strides", {2, 1}}, {"pads", {1, 0, 1, 2}}, {"dilations", {2, 1}}};
-  EXPECT_EQ(infer(OpType::kConv, Shape{2, 4, 9, 8}, strided, {Shape{6, 4, 3, 3}}), (Shape{2, 6, 4, 8}));
+  EXPECT_EQ(infer(OpType::kConv, Shape{2, 4, 9, 8}, strided, {Shape{6, 4, 3, 3}}),
+            (Shape{2, 6, 4, 8}));
   EXPECT_EQ(infer(OpType::kConv, Shape{1, 4, 9, 8}, {{"group", {2}}}, {Shape{6, 2, 3, 3}}),
             (Shape{1, 6, 7, 6}));
   EXPECT_EQ(infer(OpType::kConv, Shape{1, 4, 9}, {}, {Shape{6, 4, 3}, Shape{6}}), (Shape{1, 6, 7}));
@@ -35,8 +36,9 @@ TEST(ShapeInference, Convolutions) {
 }
 
 TEST(ShapeInference, TransposedConvolutions) {
-  EXPECT_EQ(infer(OpType::kConvTranspose, Shape{1, 4, 3, 3}, {{"strides", {3, 2}}}, {Shape{4, 2, 3, 3}}),
-            (Shape{1, 2, 9, 7}));
+  EXPECT_EQ(
+      infer(OpType::kConvTranspose, Shape{1, 4, 3, 3}, {{"strides", {3, 2}}}, {Shape{4, 2, 3, 3}}),
+      (Shape{1, 2, 9, 7}));
   EXPECT_EQ(infer(OpType::kConvTranspose, Shape{1, 4, 3, 3},
                   {{"group", {2}}, {"pads", {1, 0, -1, 2}}, {"output_padding", {0, 0}}},
                   {Shape{4, 2, 3, 3}}),
@@ -49,11 +51,14 @@ TEST(ShapeInference, HugeNumbersAreErrorsNotOverflow) {
   const int64_t huge = (int64_t{1} << 31) - 1;
   EXPECT_FALSE(infer(OpType::kConvTranspose, Shape{1, 1, huge},
                      {{"strides", {huge}}, {"dilations", {huge}}}, {Shape{1, 1, 3}}));
-  EXPECT_FALSE(infer(OpType::kReshape, Shape{1, 6}, {{"shape", {int64_t{1} << 33, int64_t{1} << 33}}}));
+  EXPECT_FALSE(
+      infer(OpType::kReshape, Shape{1, 6}, {{"shape", {int64_t{1} << 33, int64_t{1} << 33}}}));
   EXPECT_FALSE(infer(OpType::kExpand, Shape{1}, {{"shape", {int64_t{1} << 62, 4}}}));
   EXPECT_FALSE(infer(OpType::kPad, Shape{1}, {{"pads", {INT64_MAX, INT64_MAX}}}));
-  EXPECT_FALSE(infer(OpType::kSlice, Shape{4}, {{"starts", {0}}, {"ends", {4}}, {"axes", {0}}, {"steps", {INT64_MIN}}}));
-  EXPECT_FALSE(infer(OpType::kConv, Shape{1, 4, 9}, {{"pads", {int64_t{1} << 40, 0}}}, {Shape{6, 4, 3}}));
+  EXPECT_FALSE(infer(OpType::kSlice, Shape{4},
+                     {{"starts", {0}}, {"ends", {4}}, {"axes", {0}}, {"steps", {INT64_MIN}}}));
+  EXPECT_FALSE(
+      infer(OpType::kConv, Shape{1, 4, 9}, {{"pads", {int64_t{1} << 40, 0}}}, {Shape{6, 4, 3}}));
 }
 
 TEST(ShapeInference, Matrices) {
@@ -61,7 +66,8 @@ TEST(ShapeInference, Matrices) {
   EXPECT_EQ(infer(OpType::kMatMul, Shape{4}, {}, {Shape{5, 4, 6}}), (Shape{5, 6}));
   EXPECT_EQ(infer(OpType::kMatMul, Shape{4}, {}, {Shape{4}}), Shape{});
   EXPECT_FALSE(infer(OpType::kMatMul, Shape{3, 4}, {}, {Shape{3, 4}}));
-  EXPECT_EQ(infer(OpType::kGemm, Shape{4, 3}, {{"transA", {1}}, {"transB", {1}}}, {Shape{5, 4}, Shape{5}}),
+  EXPECT_EQ(infer(OpType::kGemm, Shape{4, 3}, {{"transA", {1}}, {"transB", {1}}},
+                  {Shape{5, 4}, Shape{5}}),
             (Shape{3, 5}));
   EXPECT_FALSE(infer(OpType::kGemm, Shape{3, 4}, {}, {Shape{4, 5}, Shape{3}}));
 }
@@ -77,21 +83,26 @@ TEST(ShapeInference, Broadcasting) {
 TEST(ShapeInference, Movement) {
   const Ints back = {{"starts", {4, 0}}, {"ends", {-1, 3}}, {"axes", {1, 0}}, {"steps", {-2, 1}}};
   EXPECT_EQ(infer(OpType::kSlice, Shape{3, 5}, back), (Shape{3, 3}));
-  EXPECT_FALSE(infer(OpType::kSlice, Shape{3, 5}, {{"starts", {0}}, {"ends", {6}}, {"axes", {1}}, {"steps", {1}}}));
-  EXPECT_EQ(infer(OpType::kConcat, Shape{1, 2, 4}, {{"axis", {1}}}, {Shape{1, 3, 4}}), (Shape{1, 5, 4}));
+  EXPECT_FALSE(infer(OpType::kSlice, Shape{3, 5},
+                     {{"starts", {0}}, {"ends", {6}}, {"axes", {1}}, {"steps", {1}}}));
+  EXPECT_EQ(infer(OpType::kConcat, Shape{1, 2, 4}, {{"axis", {1}}}, {Shape{1, 3, 4}}),
+            (Shape{1, 5, 4}));
   EXPECT_FALSE(infer(OpType::kConcat, Shape{1, 2, 4}, {{"axis", {1}}}, {Shape{1, 3, 5}}));
   EXPECT_EQ(infer(OpType::kPad, Shape{1, 4}, {{"pads", {0, 2, 0, -1}}}), (Shape{1, 5}));
   EXPECT_FALSE(infer(OpType::kPad, Shape{1, 4}, {{"pads", {0, 4, 0, 0}}, {"mode", {1}}}));
   EXPECT_EQ(infer(OpType::kTranspose, Shape{1, 2, 3}, {{"perm", {2, 0, 1}}}), (Shape{3, 1, 2}));
   EXPECT_FALSE(infer(OpType::kTranspose, Shape{1, 2, 3}, {{"perm", {2, 0, 0}}}));
-  EXPECT_EQ(infer(OpType::kDepthToSpace, Shape{1, 8, 2, 3}, {{"blocksize", {2}}}), (Shape{1, 2, 4, 6}));
-  EXPECT_EQ(infer(OpType::kReduceMax, Shape{2, 3, 4}, {{"axes", {0, 2}}, {"keepdims", {0}}}), Shape{3});
+  EXPECT_EQ(infer(OpType::kDepthToSpace, Shape{1, 8, 2, 3}, {{"blocksize", {2}}}),
+            (Shape{1, 2, 4, 6}));
+  EXPECT_EQ(infer(OpType::kReduceMax, Shape{2, 3, 4}, {{"axes", {0, 2}}, {"keepdims", {0}}}),
+            Shape{3});
   EXPECT_FALSE(infer(OpType::kReduceMax, Shape{2, 3, 4}, {{"axes", {2, 0}}}));
 }
 
 TEST(ShapeInference, IntegersHaveNoConvolution) {
   GraphMaker maker;
-  const ValueId x = maker.graph.add_const("x", Tensor::from_i64(Shape{2}, std::vector<int64_t>{1, 2}));
+  const ValueId x =
+      maker.graph.add_const("x", Tensor::from_i64(Shape{2}, std::vector<int64_t>{1, 2}));
   const ValueId y = maker.unary(UnaryFn::kRelu, x);
   Node node = maker.graph.nodes[0];
   std::vector<Value> outputs;

@@ -32,25 +32,35 @@ std::vector<int64_t> widen(const Tensor& tensor) {
 size_t dtype_size(DType type) {
   switch (type) {
     case DType::kF32:
-    case DType::kI32: return 4;
+    case DType::kI32:
+      return 4;
     case DType::kI64:
-    case DType::kF64: return 8;
+    case DType::kF64:
+      return 8;
     case DType::kBool:
     case DType::kU8:
-    case DType::kI8: return 1;
+    case DType::kI8:
+      return 1;
   }
   return 0;
 }
 
 const char* dtype_name(DType type) {
   switch (type) {
-    case DType::kF32: return "float32";
-    case DType::kI64: return "int64";
-    case DType::kI32: return "int32";
-    case DType::kBool: return "bool";
-    case DType::kU8: return "uint8";
-    case DType::kI8: return "int8";
-    case DType::kF64: return "float64";
+    case DType::kF32:
+      return "float32";
+    case DType::kI64:
+      return "int64";
+    case DType::kI32:
+      return "int32";
+    case DType::kBool:
+      return "bool";
+    case DType::kU8:
+      return "uint8";
+    case DType::kI8:
+      return "int8";
+    case DType::kF64:
+      return "float64";
   }
   return "?";
 }
@@ -93,13 +103,18 @@ std::span<int64_t> Tensor::i64() {
 
 std::vector<int64_t> Tensor::to_i64() const {
   switch (type) {
-    case DType::kI64: return widen<int64_t>(*this);
-    case DType::kI32: return widen<int32_t>(*this);
-    case DType::kI8: return widen<int8_t>(*this);
+    case DType::kI64:
+      return widen<int64_t>(*this);
+    case DType::kI32:
+      return widen<int32_t>(*this);
+    case DType::kI8:
+      return widen<int8_t>(*this);
     case DType::kBool:
-    case DType::kU8: return widen<uint8_t>(*this);
+    case DType::kU8:
+      return widen<uint8_t>(*this);
     case DType::kF32:
-    case DType::kF64: break;
+    case DType::kF64:
+      break;
   }
   CARREL_CHECK(false && "to_i64 of a float tensor");
   return {};

@@ -11,7 +11,7 @@
 namespace carrel {
 
 enum class DType : uint8_t { kF32, kI64, kI32, kBool, kU8, kI8, kF64 };
-size_t dtype_size(DType type);      // bytes of one element
+size_t dtype_size(DType type);       // bytes of one element
 const char* dtype_name(DType type);  // "float32", ...
 
 struct Tensor {

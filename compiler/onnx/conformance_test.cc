@@ -40,7 +40,8 @@ bool close(const Tensor& got, const Tensor& wanted) {
   for (size_t i = 0; i < got.f32().size(); ++i) {
     const float a = got.f32()[i];
     const float b = wanted.f32()[i];
-    if (std::isnan(b) ? !std::isnan(a) : !(std::abs(a - b) <= 1e-5f + 1e-4f * std::abs(b))) return false;
+    if (std::isnan(b) ? !std::isnan(a) : !(std::abs(a - b) <= 1e-5f + 1e-4f * std::abs(b)))
+      return false;
   }
   return true;
 }
@@ -60,15 +61,18 @@ Outcome run_case(const std::filesystem::path& folder, bool freeze_floats, std::s
     }
     // Integer inputs are shapes, axes and indices.
     const bool frozen = input->type == DType::kI64 || (freeze_floats && i > 0);
-    if (frozen) options.frozen_inputs[names[i]] = *input;
-    else inputs.push_back(*input);
+    if (frozen)
+      options.frozen_inputs[names[i]] = *input;
+    else
+      inputs.push_back(*input);
   }
   std::vector<std::string> unsupported;
   const Result<Graph> graph =
       import_onnx_file((folder / "model.onnx").string(), options, &unsupported);
   if (!graph.ok()) {
     *message = graph.error().message();
-    return graph.error().code() == ErrorCode::kUnsupported ? Outcome::kUnsupported : Outcome::kWrong;
+    return graph.error().code() == ErrorCode::kUnsupported ? Outcome::kUnsupported
+                                                           : Outcome::kWrong;
   }
   const Result<std::vector<Tensor>> outputs =
       graph->batch == 1 ? eval_graph(*graph, inputs) : eval_batch(*graph, inputs);
@@ -101,12 +105,15 @@ TEST(Conformance, NodeCasesAreRightOrReported) {
       outcome = run_case(entry.path(), true, &message);
     }
     switch (outcome) {
-      case Outcome::kPassed: ++passed; break;
+      case Outcome::kPassed:
+        ++passed;
+        break;
       case Outcome::kUnsupported:
         ++unsupported;
         if (verbose) std::cout << name << ": " << message << "\n";
         break;
-      case Outcome::kWrong: ADD_FAILURE() << name << ": " << message;
+      case Outcome::kWrong:
+        ADD_FAILURE() << name << ": " << message;
     }
   }
   std::cout << passed << " passed, " << unsupported << " reported as unsupported\n";

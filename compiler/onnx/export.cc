@@ -24,8 +24,10 @@ void set_shape(const Value& value, bool symbolic_batch, int64_t batch, onnx::Val
   onnx::TensorShapeProto* shape = type->mutable_shape();
   for (int i = 0; i < value.shape.rank(); ++i) {
     onnx::TensorShapeProto::Dimension* dim = shape->add_dim();
-    if (i == 0 && symbolic_batch) dim->set_dim_param("N");
-    else dim->set_dim_value(i == 0 && batch > 1 ? batch : value.shape[i]);
+    if (i == 0 && symbolic_batch)
+      dim->set_dim_param("N");
+    else
+      dim->set_dim_value(i == 0 && batch > 1 ? batch : value.shape[i]);
   }
 }
 

@@ -42,28 +42,39 @@ struct Plain {
 
 Plain plain_attributes(OpType op) {
   switch (op) {
-    case OpType::kConv: return {{"strides", "pads", "dilations"}, {"group"}, {}};
+    case OpType::kConv:
+      return {{"strides", "pads", "dilations"}, {"group"}, {}};
     case OpType::kConvTranspose:
       return {{"strides", "dilations", "output_padding"}, {"group"}, {}};
-    case OpType::kGemm: return {{}, {"transA", "transB"}, {"alpha", "beta"}};
+    case OpType::kGemm:
+      return {{}, {"transA", "transB"}, {"alpha", "beta"}};
     case OpType::kBatchNorm:
-    case OpType::kInstanceNorm: return {{}, {}, {"epsilon"}};
-    case OpType::kLayerNorm: return {{}, {"axis"}, {"epsilon"}};
-    case OpType::kLrn: return {{}, {"size"}, {"alpha", "beta", "bias"}};
+    case OpType::kInstanceNorm:
+      return {{}, {}, {"epsilon"}};
+    case OpType::kLayerNorm:
+      return {{}, {"axis"}, {"epsilon"}};
+    case OpType::kLrn:
+      return {{}, {"size"}, {"alpha", "beta", "bias"}};
     case OpType::kSoftmax:
     case OpType::kLogSoftmax:
     case OpType::kConcat:
     case OpType::kSplit:
-    case OpType::kGather: return {{}, {"axis"}, {}};
+    case OpType::kGather:
+      return {{}, {"axis"}, {}};
     case OpType::kReduceMean:
     case OpType::kReduceMax:
     case OpType::kReduceMin:
-    case OpType::kReduceProd: return {{"axes"}, {"keepdims"}, {}};
-    case OpType::kReduceSum: return {{}, {"keepdims"}, {}};
-    case OpType::kTranspose: return {{"perm"}, {}, {}};
+    case OpType::kReduceProd:
+      return {{"axes"}, {"keepdims"}, {}};
+    case OpType::kReduceSum:
+      return {{}, {"keepdims"}, {}};
+    case OpType::kTranspose:
+      return {{"perm"}, {}, {}};
     case OpType::kDepthToSpace:
-    case OpType::kSpaceToDepth: return {{}, {"blocksize"}, {}};
-    default: return {};
+    case OpType::kSpaceToDepth:
+      return {{}, {"blocksize"}, {}};
+    default:
+      return {};
   }
 }
 
@@ -83,7 +94,8 @@ onnx::NodeProto* Exporter::write_binary(const char* op, const std::string& node_
   return node;
 }
 
-// Gelu is an operator only from opset 20 on: x/2 (1 + erf(x / sqrt 2)), or tanh(sqrt(2/pi) (x + 0.044715 x^3)).
+// Gelu is an operator only from opset 20 on: x/2 (1 + erf(x / sqrt 2)), or tanh(sqrt(2/pi) (x +
+// 0.044715 x^3)).
 Result<onnx::NodeProto*> Exporter::write_gelu(const Unary& function, const std::string& in,
                                               const std::string& node_name) {
   const auto constant = [&](float value) { return float_list(node_name + ".c", {value}, true); };
@@ -112,34 +124,71 @@ Result<onnx::NodeProto*> Exporter::write_unary(const Unary& function, const std:
                                                const std::string& node_name) {
   const char* op = nullptr;
   switch (function.fn) {
-    case UnaryFn::kRelu: op = "Relu"; break;
-    case UnaryFn::kLeakyRelu: op = "LeakyRelu"; break;
-    case UnaryFn::kClip: op = "Clip"; break;
-    case UnaryFn::kSigmoid: op = "Sigmoid"; break;
-    case UnaryFn::kHardSigmoid: op = "HardSigmoid"; break;
-    case UnaryFn::kHardSwish: op = "HardSwish"; break;
-    case UnaryFn::kTanh: op = "Tanh"; break;
-    case UnaryFn::kElu: op = "Elu"; break;
-    case UnaryFn::kSelu: op = "Selu"; break;
-    case UnaryFn::kSoftplus: op = "Softplus"; break;
-    case UnaryFn::kErf: op = "Erf"; break;
-    case UnaryFn::kSqrt: op = "Sqrt"; break;
-    case UnaryFn::kExp: op = "Exp"; break;
-    case UnaryFn::kLog: op = "Log"; break;
-    case UnaryFn::kNeg: op = "Neg"; break;
-    case UnaryFn::kAbs: op = "Abs"; break;
-    case UnaryFn::kReciprocal: op = "Reciprocal"; break;
+    case UnaryFn::kRelu:
+      op = "Relu";
+      break;
+    case UnaryFn::kLeakyRelu:
+      op = "LeakyRelu";
+      break;
+    case UnaryFn::kClip:
+      op = "Clip";
+      break;
+    case UnaryFn::kSigmoid:
+      op = "Sigmoid";
+      break;
+    case UnaryFn::kHardSigmoid:
+      op = "HardSigmoid";
+      break;
+    case UnaryFn::kHardSwish:
+      op = "HardSwish";
+      break;
+    case UnaryFn::kTanh:
+      op = "Tanh";
+      break;
+    case UnaryFn::kElu:
+      op = "Elu";
+      break;
+    case UnaryFn::kSelu:
+      op = "Selu";
+      break;
+    case UnaryFn::kSoftplus:
+      op = "Softplus";
+      break;
+    case UnaryFn::kErf:
+      op = "Erf";
+      break;
+    case UnaryFn::kSqrt:
+      op = "Sqrt";
+      break;
+    case UnaryFn::kExp:
+      op = "Exp";
+      break;
+    case UnaryFn::kLog:
+      op = "Log";
+      break;
+    case UnaryFn::kNeg:
+      op = "Neg";
+      break;
+    case UnaryFn::kAbs:
+      op = "Abs";
+      break;
+    case UnaryFn::kReciprocal:
+      op = "Reciprocal";
+      break;
     case UnaryFn::kGelu:
-    case UnaryFn::kGeluTanh: return write_gelu(function, in, node_name);
+    case UnaryFn::kGeluTanh:
+      return write_gelu(function, in, node_name);
     case UnaryFn::kSwish: {
       onnx::NodeProto* sigmoid = add_node("Sigmoid", node_name + ".gate");
       sigmoid->add_input(in);
       return write_binary("Mul", node_name, in, output_of(sigmoid));
     }
     case UnaryFn::kNone:
-    case UnaryFn::kCount: break;
+    case UnaryFn::kCount:
+      break;
   }
-  if (op == nullptr) return Error(ErrorCode::kUnsupported, "node %s: no ONNX form", node_name.c_str());
+  if (op == nullptr)
+    return Error(ErrorCode::kUnsupported, "node %s: no ONNX form", node_name.c_str());
   onnx::NodeProto* node = add_node(op, node_name);
   node->add_input(in);
   if (function.fn == UnaryFn::kClip) {
@@ -169,7 +218,8 @@ void Exporter::write_list_inputs(const Node& node, onnx::NodeProto* proto) {
       std::vector<int64_t> ends = attributes.int_list("ends");
       const std::vector<int64_t>& axes = attributes.int_list("axes");
       for (size_t i = 0; i < ends.size(); ++i) {
-        // -1 would count from the end in ONNX; what lies below every dimension means "before element 0".
+        // -1 would count from the end in ONNX; what lies below every dimension means "before
+        // element 0".
         if (ends[i] < 0) ends[i] = INT64_MIN;
         // The whole batch, however large.
         if (axes[i] == 0 && graph_.batch != 1) ends[i] = INT64_MAX;
@@ -182,23 +232,25 @@ void Exporter::write_list_inputs(const Node& node, onnx::NodeProto* proto) {
     }
     case OpType::kPad:
       proto->add_input(int_list(node.name + ".pads", attributes.int_list("pads")));
-      proto->add_input(
-          float_list(node.name + ".value", {attributes.float_or("value", 0)}, true));
+      proto->add_input(float_list(node.name + ".value", {attributes.float_or("value", 0)}, true));
       break;
     case OpType::kReshape: {
       std::vector<int64_t> shape = attributes.int_list("shape");
       // One image per batch entry: the leading dimension follows the input's.
       const Shape& in = graph_.value(node.inputs[0]).shape;
       const bool batched = graph_.batch != 1 && !graph_.value(node.inputs[0]).is_const();
-      if (batched && !shape.empty() && shape[0] == 1 && in.rank() > 0 && in[0] == 1) shape[0] = 0;
-      else if (!shape.empty()) set_int(proto, "allowzero", 1);
+      if (batched && !shape.empty() && shape[0] == 1 && in.rank() > 0 && in[0] == 1)
+        shape[0] = 0;
+      else if (!shape.empty())
+        set_int(proto, "allowzero", 1);
       proto->add_input(int_list(node.name + ".shape", shape));
       break;
     }
     case OpType::kExpand:
       proto->add_input(int_list(node.name + ".shape", attributes.int_list("shape")));
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -221,7 +273,8 @@ Status Exporter::write_pool(const Node& node, onnx::NodeProto* proto) {
   const std::vector<int64_t>& counted = attributes.int_list("pads_counted");
   const bool include = attributes.int_or("count_include_pad", 0) != 0;
   // Pads beyond the counted ones come from ceil_mode.
-  const bool ceil = node.op == OpType::kAveragePool && include && !counted.empty() && counted != pads;
+  const bool ceil =
+      node.op == OpType::kAveragePool && include && !counted.empty() && counted != pads;
   if (!pads.empty()) set_ints(proto, "pads", ceil ? counted : pads);
   if (ceil) set_int(proto, "ceil_mode", 1);
   if (include) set_int(proto, "count_include_pad", 1);
@@ -244,7 +297,8 @@ Status Exporter::write_resize(const Node& node, onnx::NodeProto* proto) {
                                       "pytorch_half_pixel"};
   const char* const kNearest[] = {"round_prefer_floor", "floor", "ceil", "round_prefer_ceil"};
   set_string(proto, "mode", kModes[attributes.int_or("mode", 0)]);
-  set_string(proto, "coordinate_transformation_mode", kCoordinates[attributes.int_or("coordinate", 0)]);
+  set_string(proto, "coordinate_transformation_mode",
+             kCoordinates[attributes.int_or("coordinate", 0)]);
   set_string(proto, "nearest_mode", kNearest[attributes.int_or("nearest", 0)]);
   const std::vector<int64_t>& sizes = attributes.int_list("output_shape");
   const std::vector<float>& scales = attributes.floats.at("scales");
@@ -259,7 +313,8 @@ Status Exporter::write_resize(const Node& node, onnx::NodeProto* proto) {
     proto->add_input(float_list(node.name + ".scales", scales, false));
   } else {
     if (graph_.batch == 0) {
-      return Error(ErrorCode::kUnsupported, "node %s: sizes of a symbolic batch", node.name.c_str());
+      return Error(ErrorCode::kUnsupported, "node %s: sizes of a symbolic batch",
+                   node.name.c_str());
     }
     std::vector<int64_t> file_sizes = sizes;
     if (graph_.batch > 1) file_sizes[0] *= graph_.batch;
@@ -269,7 +324,8 @@ Status Exporter::write_resize(const Node& node, onnx::NodeProto* proto) {
   return ok_status();
 }
 
-// Negative pads have no place in ONNX, but output_shape implies them: all of a negative total at the end.
+// Negative pads have no place in ONNX, but output_shape implies them: all of a negative total at
+// the end.
 Status Exporter::write_transposed_pads(const Node& node, onnx::NodeProto* proto) {
   const std::vector<int64_t>& pads = node.attributes.int_list("pads");
   bool negative = false;
@@ -314,10 +370,14 @@ Status Exporter::write_attributes(const Node& node, onnx::NodeProto* proto) {
   write_list_inputs(node, proto);
   switch (node.op) {
     case OpType::kMaxPool:
-    case OpType::kAveragePool: return write_pool(node, proto);
-    case OpType::kConvTranspose: return write_transposed_pads(node, proto);
-    case OpType::kAffine: return write_affine(node, proto);
-    case OpType::kResize: return write_resize(node, proto);
+    case OpType::kAveragePool:
+      return write_pool(node, proto);
+    case OpType::kConvTranspose:
+      return write_transposed_pads(node, proto);
+    case OpType::kAffine:
+      return write_affine(node, proto);
+    case OpType::kResize:
+      return write_resize(node, proto);
     case OpType::kPad: {
       const char* const kModes[] = {"constant", "reflect", "edge"};
       set_string(proto, "mode", kModes[attributes.int_or("mode", 0)]);
@@ -331,7 +391,8 @@ Status Exporter::write_attributes(const Node& node, onnx::NodeProto* proto) {
       set_int(proto, "to", to_float ? onnx::TensorProto::FLOAT : onnx::TensorProto::INT64);
       return ok_status();
     }
-    default: return ok_status();
+    default:
+      return ok_status();
   }
 }
 

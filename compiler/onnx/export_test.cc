@@ -64,7 +64,8 @@ void expect_same_node(Node node) {
 TEST(Export, EveryActivation) {
   for (uint8_t fn = 1; fn < static_cast<uint8_t>(UnaryFn::kCount); ++fn) {
     const auto function = static_cast<UnaryFn>(fn);
-    if (function == UnaryFn::kSqrt || function == UnaryFn::kLog || function == UnaryFn::kReciprocal) {
+    if (function == UnaryFn::kSqrt || function == UnaryFn::kLog ||
+        function == UnaryFn::kReciprocal) {
       continue;  // not finite on negative input
     }
     SCOPED_TRACE(static_cast<int>(fn));
@@ -85,12 +86,20 @@ TEST(Export, OperatorsWithAttributes) {
     return node;
   };
   const Node nodes[] = {
-      make(OpType::kMaxPool, {{"kernel_shape", {3, 2}}, {"strides", {2, 1}}, {"pads", {1, 0, 2, 1}}}),
-      make(OpType::kAveragePool, {{"kernel_shape", {3, 3}}, {"strides", {2, 2}}, {"pads", {0, 0, 1, 1}},
-                                  {"pads_counted", {0, 0, 0, 0}}, {"count_include_pad", {0}}}),
-      make(OpType::kAveragePool, {{"kernel_shape", {2, 2}}, {"strides", {2, 2}}, {"pads", {0, 0, 1, 1}},
-                                  {"pads_counted", {0, 0, 0, 0}}, {"count_include_pad", {1}}}),
-      make(OpType::kSlice, {{"starts", {8, 0}}, {"ends", {-1, 3}}, {"axes", {2, 1}}, {"steps", {-2, 1}}}),
+      make(OpType::kMaxPool,
+           {{"kernel_shape", {3, 2}}, {"strides", {2, 1}}, {"pads", {1, 0, 2, 1}}}),
+      make(OpType::kAveragePool, {{"kernel_shape", {3, 3}},
+                                  {"strides", {2, 2}},
+                                  {"pads", {0, 0, 1, 1}},
+                                  {"pads_counted", {0, 0, 0, 0}},
+                                  {"count_include_pad", {0}}}),
+      make(OpType::kAveragePool, {{"kernel_shape", {2, 2}},
+                                  {"strides", {2, 2}},
+                                  {"pads", {0, 0, 1, 1}},
+                                  {"pads_counted", {0, 0, 0, 0}},
+                                  {"count_include_pad", {1}}}),
+      make(OpType::kSlice,
+           {{"starts", {8, 0}}, {"ends", {-1, 3}}, {"axes", {2, 1}}, {"steps", {-2, 1}}}),
       make(OpType::kPad, {{"pads", {0, 0, 1, 2, 0, 0, -1, 3}}, {"mode", {1}}}, {{"value", {0}}}),
       make(OpType::kReshape, {{"shape", {1, 18, 18}}}),
       make(OpType::kTranspose, {{"perm", {0, 2, 3, 1}}}),
@@ -100,8 +109,9 @@ TEST(Export, OperatorsWithAttributes) {
       make(OpType::kLrn, {{"size", {3}}}, {{"alpha", {0.1f}}, {"beta", {0.75f}}, {"bias", {1}}}),
       make(OpType::kDepthToSpace, {{"blocksize", {2}}, {"mode", {1}}}),
       make(OpType::kSpaceToDepth, {{"blocksize", {3}}}),
-      make(OpType::kResize, {{"mode", {1}}, {"coordinate", {0}}, {"nearest", {0}},
-                             {"output_shape", {1, 4, 18, 13}}}, {{"scales", {1, 1, 2, 1.5f}}}),
+      make(OpType::kResize,
+           {{"mode", {1}}, {"coordinate", {0}}, {"nearest", {0}}, {"output_shape", {1, 4, 18, 13}}},
+           {{"scales", {1, 1, 2, 1.5f}}}),
   };
   for (const Node& node : nodes) expect_same_node(node);
 }
@@ -112,7 +122,8 @@ TEST(Export, WeightsActivationsAndAffine) {
   conv.op = OpType::kConv;
   conv.inputs = {graph.inputs[0], graph.add_const("w", ramp(Shape{6, 4, 3, 3})),
                  graph.add_const("b", ramp(Shape{6}))};
-  conv.attributes.ints = {{"strides", {1, 1}}, {"pads", {1, 1, 1, 1}}, {"dilations", {1, 1}}, {"group", {1}}};
+  conv.attributes.ints = {
+      {"strides", {1, 1}}, {"pads", {1, 1, 1, 1}}, {"dilations", {1, 1}}, {"group", {1}}};
   conv.activation = {UnaryFn::kClip, 0, 6};
   Node affine;
   affine.op = OpType::kAffine;

@@ -203,7 +203,8 @@ class GraphBuilder {
     }
   }
 
-  // Every output has a producer and its own name; what is shared, constant or an input gets an Identity.
+  // Every output has a producer and its own name; what is shared, constant or an input gets an
+  // Identity.
   Status add_outputs() {
     Graph& graph = build_.graph;
     std::set<ValueId> taken(graph.inputs.begin(), graph.inputs.end());

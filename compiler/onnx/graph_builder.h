@@ -11,17 +11,18 @@ struct Source {
   const onnx::GraphProto* proto = nullptr;
   int opset = 0;
   TensorTable tensors;
-  std::vector<int> order;              // nodes, producers first
-  std::set<std::string> consumed;      // names that nodes read, and graph outputs
-  int64_t batch = -1;                  // leading dim that all run-time inputs share: n, 0 symbolic, -1 none
+  std::vector<int> order;          // nodes, producers first
+  std::set<std::string> consumed;  // names that nodes read, and graph outputs
+  int64_t batch = -1;  // leading dim that all run-time inputs share: n, 0 symbolic, -1 none
 };
 
 // Reads tensors, sorts nodes. kInvalidInput: a cycle, a name defined twice or never.
 Result<Source> prepare_source(onnx::GraphProto* proto, int opset, const std::string& folder,
                               const ImportOptions& options);
 
-// Builds the graph with `batch` as leading dimension of every input (-1: as the file says). All unsupported nodes are
-// added to `unsupported`; the graph is then useless and the error says how many there are.
+// Builds the graph with `batch` as leading dimension of every input (-1: as the file says). All
+// unsupported nodes are added to `unsupported`; the graph is then useless and the error says how
+// many there are.
 Result<Graph> build_graph(const Source& source, const ImportOptions& options, int64_t batch,
                           std::vector<std::string>* unsupported);
 

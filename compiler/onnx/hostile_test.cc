@@ -44,8 +44,8 @@ Result<Graph> import_string(const std::string& data) {
 }
 
 TEST(Hostile, NotOnnx) {
-  for (const std::string& data : {std::string(), std::string("hello, world"), std::string(100, '\0'),
-                                  std::string("\x08\x08", 2)}) {
+  for (const std::string& data : {std::string(), std::string("hello, world"),
+                                  std::string(100, '\0'), std::string("\x08\x08", 2)}) {
     const Result<Graph> graph = import_string(data);
     ASSERT_FALSE(graph.ok());
     EXPECT_EQ(graph.error().code(), ErrorCode::kInvalidInput);
@@ -58,7 +58,8 @@ TEST(Hostile, EveryTruncationIsRefusedOrMeansLess) {
   const std::string data = model.bytes();
   ASSERT_TRUE(import_string(data).ok());
   int refused = 0;
-  for (size_t size = 0; size < data.size(); ++size) refused += !import_string(data.substr(0, size)).ok();
+  for (size_t size = 0; size < data.size(); ++size)
+    refused += !import_string(data.substr(0, size)).ok();
   // Only a cut at the last boundary between top-level fields can leave a whole model.
   EXPECT_GE(refused, static_cast<int>(data.size()) - 1);
 }
@@ -183,7 +184,8 @@ class ExternalData : public ::testing::Test {
 
   static void write(const std::filesystem::path& path) {
     const float values[6] = {9, 1, 2, 3, 4, 9};
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values), sizeof(values));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(values), sizeof(values));
   }
   static TestModel model(const std::string& location, int64_t offset, int64_t length) {
     TestModel model = weight_model();

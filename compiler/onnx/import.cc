@@ -38,7 +38,8 @@ bool same_constant(const Value& a, const Value& b) {
          a.constant->data == b.constant->data;
 }
 
-// `other` is `one` with `batch` in place of 1 as the leading dimension of every run-time value, and nothing else.
+// `other` is `one` with `batch` in place of 1 as the leading dimension of every run-time value, and
+// nothing else.
 bool differs_in_batch_only(const Graph& one, const Graph& other, int64_t batch) {
   if (one.values.size() != other.values.size() || one.nodes.size() != other.nodes.size()) {
     return false;
@@ -64,8 +65,8 @@ bool differs_in_batch_only(const Graph& one, const Graph& other, int64_t batch) 
   return true;
 }
 
-// The file's batch stays symbolic or fixed at n as an outer loop over a graph for one image where that gives the same
-// answers; otherwise the graph takes its inputs as the file states them.
+// The file's batch stays symbolic or fixed at n as an outer loop over a graph for one image where
+// that gives the same answers; otherwise the graph takes its inputs as the file states them.
 Result<Graph> choose_batch(const Source& source, const ImportOptions& options,
                            std::vector<std::string>* unsupported) {
   const bool symbolic = source.batch == 0;
@@ -95,7 +96,8 @@ Result<Graph> import_model(onnx::ModelProto* model, const std::string& folder,
     return Error(ErrorCode::kInvalidInput, "this is not an ONNX model");
   }
   CARREL_ASSIGN(const int opset, find_opset(*model));
-  CARREL_ASSIGN(const Source source, prepare_source(model->mutable_graph(), opset, folder, options));
+  CARREL_ASSIGN(const Source source,
+                prepare_source(model->mutable_graph(), opset, folder, options));
   return choose_batch(source, options, found);
 }
 

@@ -39,9 +39,9 @@ TEST(Import, UnsupportedNodesAreAllListed) {
   ASSERT_FALSE(graph.ok());
   EXPECT_EQ(graph.error().code(), ErrorCode::kUnsupported);
   EXPECT_EQ(unsupported,
-            (std::vector<std::string>{"ids: Input: type INT64", "first: Frobnicate: unknown operator",
-                                      "Whirl#2: Whirl: unknown operator",
-                                      "dynamic: Reshape: shape is not constant"}));
+            (std::vector<std::string>{
+                "ids: Input: type INT64", "first: Frobnicate: unknown operator",
+                "Whirl#2: Whirl: unknown operator", "dynamic: Reshape: shape is not constant"}));
 }
 
 TEST(Import, OpsetsOutsideTheRange) {
@@ -275,7 +275,8 @@ TEST(RecentOpsets, ListsMovedToInputs) {
   ASSERT_TRUE(graph.ok()) << graph.error().message();
   std::vector<Shape> shapes;
   for (ValueId id : graph->outputs) shapes.push_back(graph->value(id).shape);
-  EXPECT_EQ(shapes, (std::vector<Shape>{Shape{1, 5, 1}, Shape{1, 5, 7}, Shape{1, 3, 4}, Shape{1, 2, 4}}));
+  EXPECT_EQ(shapes,
+            (std::vector<Shape>{Shape{1, 5, 1}, Shape{1, 5, 7}, Shape{1, 3, 4}, Shape{1, 2, 4}}));
 }
 
 TEST(RecentOpsets, ResizeAxesAndAspect) {
@@ -298,9 +299,8 @@ TEST(RecentOpsets, ResizeAxesAndAspect) {
 }
 
 TEST(RecentOpsets, GeluAndDilatedAveragePool) {
-  const auto gelu = single("Gelu", 20, {1, 4}, [](onnx::NodeProto& node) {
-    set_string(node, "approximate", "tanh");
-  });
+  const auto gelu = single("Gelu", 20, {1, 4},
+                           [](onnx::NodeProto& node) { set_string(node, "approximate", "tanh"); });
   ASSERT_TRUE(gelu.ok());
   EXPECT_EQ(gelu->nodes[0].activation.fn, UnaryFn::kGeluTanh);
   const auto pool = single("AveragePool", 19, {1, 1, 7}, [](onnx::NodeProto& node) {
@@ -333,7 +333,8 @@ TEST(Import, BatchNormalizationBecomesAffine) {
   model.floats("bias", {2}, {1, 1});
   model.floats("mean", {2}, {3, 0});
   model.floats("var", {2}, {4, 16});
-  set_float(model.node("BatchNormalization", {"x", "scale", "bias", "mean", "var"}, {"y"}), "epsilon", 0);
+  set_float(model.node("BatchNormalization", {"x", "scale", "bias", "mean", "var"}, {"y"}),
+            "epsilon", 0);
   model.output("y");
   const auto graph = model.import();
   ASSERT_TRUE(graph.ok()) << graph.error().message();

@@ -13,7 +13,8 @@ namespace {
 
 using AttributeProto = onnx::AttributeProto;
 
-// Constants computed during one import, all together; position tables and masks of real networks are far smaller.
+// Constants computed during one import, all together; position tables and masks of real networks
+// are far smaller.
 constexpr uint64_t kMaxFoldedTotal = uint64_t{2} << 30;
 
 Error message(ErrorCode code, const std::string& name, const char* format, va_list arguments) {

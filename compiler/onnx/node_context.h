@@ -18,8 +18,8 @@ struct Build {
   const ImportOptions* options = nullptr;
   const TensorTable* tensors = nullptr;
   int opset = 0;
-  // Leading dimension of every input and the file's own one. Where they differ the graph is being specialised, and
-  // an explicit `file_batch` at the front of a Reshape target means the batch.
+  // Leading dimension of every input and the file's own one. Where they differ the graph is being
+  // specialised, and an explicit `file_batch` at the front of a Reshape target means the batch.
   int64_t batch = 0;
   int64_t file_batch = 0;
   uint64_t folded_bytes = 0;  // all constants computed so far
@@ -81,7 +81,8 @@ class NodeContext {
 
  private:
   const onnx::AttributeProto* find(const char* name) const;
-  const onnx::AttributeProto* find_typed(const char* name, onnx::AttributeProto::AttributeType type);
+  const onnx::AttributeProto* find_typed(const char* name,
+                                         onnx::AttributeProto::AttributeType type);
   Status fold(const Node& node);
 
   Build& build_;

@@ -1,4 +1,5 @@
-// Import of hostile ONNX bytes: never a crash; what is accepted survives passes and comes back from export.
+// Import of hostile ONNX bytes: never a crash; what is accepted survives passes and comes back from
+// export.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,7 +12,8 @@
 #include "compiler/onnx/proto.h"
 
 // Absent where the corpus is only replayed.
-extern "C" __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+extern "C" __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t* data, size_t size,
+                                                         size_t max_size);
 
 namespace {
 
@@ -19,8 +21,9 @@ using Random = std::minstd_rand;
 
 // Sizes, axes and offsets that have broken importers before.
 int64_t odd_number(Random& random) {
-  constexpr int64_t kOdd[] = {0,  1,  -1, 2,   3,       4,         -2,        7,        64,
-                              -3, 8, 1000, 65536, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t{1} << 40};
+  constexpr int64_t kOdd[] = {0,     1,         -1,        2,         3,         4,
+                              -2,    7,         64,        -3,        8,         1000,
+                              65536, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t{1} << 40};
   return kOdd[random() % std::size(kOdd)];
 }
 
@@ -30,25 +33,63 @@ float odd_float(Random& random) {
 }
 
 std::string some_operator(Random& random) {
-  constexpr const char* kNames[] = {
-      "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "LayerNormalization", "LRN",
-      "Clip", "Softmax", "MaxPool", "AveragePool", "GlobalAveragePool", "Add", "Mul", "Div", "Pow",
-      "Sum", "ReduceMean", "ReduceSum", "Concat", "Split", "Slice", "Pad", "Reshape", "Flatten",
-      "Squeeze", "Unsqueeze", "Transpose", "Expand", "Gather", "Shape", "ConstantOfShape", "Cast",
-      "Range", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth", "Identity", "Dropout", "Relu"};
+  constexpr const char* kNames[] = {"Conv",
+                                    "ConvTranspose",
+                                    "Gemm",
+                                    "MatMul",
+                                    "BatchNormalization",
+                                    "LayerNormalization",
+                                    "LRN",
+                                    "Clip",
+                                    "Softmax",
+                                    "MaxPool",
+                                    "AveragePool",
+                                    "GlobalAveragePool",
+                                    "Add",
+                                    "Mul",
+                                    "Div",
+                                    "Pow",
+                                    "Sum",
+                                    "ReduceMean",
+                                    "ReduceSum",
+                                    "Concat",
+                                    "Split",
+                                    "Slice",
+                                    "Pad",
+                                    "Reshape",
+                                    "Flatten",
+                                    "Squeeze",
+                                    "Unsqueeze",
+                                    "Transpose",
+                                    "Expand",
+                                    "Gather",
+                                    "Shape",
+                                    "ConstantOfShape",
+                                    "Cast",
+                                    "Range",
+                                    "Resize",
+                                    "Upsample",
+                                    "DepthToSpace",
+                                    "SpaceToDepth",
+                                    "Identity",
+                                    "Dropout",
+                                    "Relu"};
   return kNames[random() % std::size(kNames)];
 }
 
 std::string some_attribute(Random& random) {
-  constexpr const char* kNames[] = {"axis", "axes", "pads", "strides", "dilations", "kernel_shape",
-                                    "group", "ceil_mode", "keepdims", "perm", "blocksize", "to",
-                                    "output_padding", "output_shape", "count_include_pad", "split"};
+  constexpr const char* kNames[] = {
+      "axis",         "axes",  "pads",           "strides",      "dilations",
+      "kernel_shape", "group", "ceil_mode",      "keepdims",     "perm",
+      "blocksize",    "to",    "output_padding", "output_shape", "count_include_pad",
+      "split"};
   return kNames[random() % std::size(kNames)];
 }
 
 std::string some_name(const onnx::GraphProto& graph, Random& random) {
   const int which = static_cast<int>(random() % 3);
-  if (which == 0 && graph.input_size() > 0) return graph.input(static_cast<int>(random() & 0xffff) % graph.input_size()).name();
+  if (which == 0 && graph.input_size() > 0)
+    return graph.input(static_cast<int>(random() & 0xffff) % graph.input_size()).name();
   if (which == 1 && graph.initializer_size() > 0) {
     return graph.initializer(static_cast<int>(random() & 0xffff) % graph.initializer_size()).name();
   }
@@ -66,26 +107,40 @@ void change_attribute(onnx::NodeProto* node, Random& random) {
   onnx::AttributeProto* attribute =
       node->mutable_attribute(static_cast<int>(random() & 0xffff) % node->attribute_size());
   switch (random() % 4) {
-    case 0: attribute->set_i(odd_number(random)); break;
-    case 1: attribute->set_f(odd_float(random)); break;
-    case 2: attribute->add_ints(odd_number(random)); break;
+    case 0:
+      attribute->set_i(odd_number(random));
+      break;
+    case 1:
+      attribute->set_f(odd_float(random));
+      break;
+    case 2:
+      attribute->add_ints(odd_number(random));
+      break;
     default:
       if (attribute->ints_size() == 0) break;
-      attribute->set_ints(static_cast<int>(random() & 0xffff) % attribute->ints_size(), odd_number(random));
+      attribute->set_ints(static_cast<int>(random() & 0xffff) % attribute->ints_size(),
+                          odd_number(random));
   }
 }
 
 void change_node(onnx::GraphProto* graph, Random& random) {
   if (graph->node_size() == 0) return;
-  onnx::NodeProto* node = graph->mutable_node(static_cast<int>(random() & 0xffff) % graph->node_size());
+  onnx::NodeProto* node =
+      graph->mutable_node(static_cast<int>(random() & 0xffff) % graph->node_size());
   switch (random() % 5) {
-    case 0: node->set_op_type(some_operator(random)); break;
-    case 1: node->add_input(some_name(*graph, random)); break;
+    case 0:
+      node->set_op_type(some_operator(random));
+      break;
+    case 1:
+      node->add_input(some_name(*graph, random));
+      break;
     case 2:
       if (node->input_size() == 0) break;
-      node->set_input(static_cast<int>(random() & 0xffff) % node->input_size(), some_name(*graph, random));
+      node->set_input(static_cast<int>(random() & 0xffff) % node->input_size(),
+                      some_name(*graph, random));
       break;
-    default: change_attribute(node, random);
+    default:
+      change_attribute(node, random);
   }
 }
 
@@ -93,7 +148,8 @@ void change_node(onnx::GraphProto* graph, Random& random) {
 void append_node(onnx::GraphProto* graph, Random& random) {
   onnx::NodeProto* node = graph->add_node();
   node->set_op_type(some_operator(random));
-  for (auto inputs = 1 + random() % 3; inputs > 0; --inputs) node->add_input(some_name(*graph, random));
+  for (auto inputs = 1 + random() % 3; inputs > 0; --inputs)
+    node->add_input(some_name(*graph, random));
   const std::string output = "added" + std::to_string(graph->node_size());
   node->add_output(output);
   graph->add_output()->set_name(output);
@@ -106,40 +162,53 @@ void change_tensor(onnx::GraphProto* graph, Random& random) {
   if (random() % 3 == 0 && tensor->dims_size() > 0) {
     tensor->set_dims(static_cast<int>(random() & 0xffff) % tensor->dims_size(), odd_number(random));
   } else if (tensor->int64_data_size() > 0) {
-    tensor->set_int64_data(static_cast<int>(random() & 0xffff) % tensor->int64_data_size(), odd_number(random));
+    tensor->set_int64_data(static_cast<int>(random() & 0xffff) % tensor->int64_data_size(),
+                           odd_number(random));
   } else if (tensor->float_data_size() > 0) {
-    tensor->set_float_data(static_cast<int>(random() & 0xffff) % tensor->float_data_size(), odd_float(random));
+    tensor->set_float_data(static_cast<int>(random() & 0xffff) % tensor->float_data_size(),
+                           odd_float(random));
   }
 }
 
 void change_input(onnx::GraphProto* graph, Random& random) {
   if (graph->input_size() == 0) return;
-  onnx::ValueInfoProto* input = graph->mutable_input(static_cast<int>(random() & 0xffff) % graph->input_size());
+  onnx::ValueInfoProto* input =
+      graph->mutable_input(static_cast<int>(random() & 0xffff) % graph->input_size());
   onnx::TensorShapeProto* shape = input->mutable_type()->mutable_tensor_type()->mutable_shape();
   if (shape->dim_size() == 0 || random() % 8 == 0) shape->add_dim();
   onnx::TensorShapeProto::Dimension* dim =
       shape->mutable_dim(static_cast<int>(random() & 0xffff) % shape->dim_size());
-  if (random() % 4 == 0) dim->set_dim_param("N");
-  else dim->set_dim_value(random() % 2 ? odd_number(random) : static_cast<int64_t>(random() % 12));
+  if (random() % 4 == 0)
+    dim->set_dim_param("N");
+  else
+    dim->set_dim_value(random() % 2 ? odd_number(random) : static_cast<int64_t>(random() % 12));
 }
 
 void change_model(onnx::ModelProto* model, Random& random) {
   onnx::GraphProto* graph = model->mutable_graph();
   switch (random() % 6) {
-    case 0: append_node(graph, random); break;
-    case 1: change_tensor(graph, random); break;
-    case 2: change_input(graph, random); break;
+    case 0:
+      append_node(graph, random);
+      break;
+    case 1:
+      change_tensor(graph, random);
+      break;
+    case 2:
+      change_input(graph, random);
+      break;
     case 3:
       if (model->opset_import_size() == 0) model->add_opset_import();
       model->mutable_opset_import(0)->set_version(7 + static_cast<int64_t>(random() % 15));
       break;
-    default: change_node(graph, random);
+    default:
+      change_node(graph, random);
   }
 }
 
 }  // namespace
 
-// One time in four bytes are changed blindly, else the model is: most blind changes end in the protobuf parser.
+// One time in four bytes are changed blindly, else the model is: most blind changes end in the
+// protobuf parser.
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size,
                                           unsigned int seed) {
   Random random(seed);

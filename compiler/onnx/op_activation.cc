@@ -65,8 +65,8 @@ Status import_clip(NodeContext& context) {
                         context.float_attribute("max", highest));
   }
   if (context.in(0).type != DType::kF32) return context.unsupported("type int64");
-  const bool run_time = (context.has(1) && !context.is_const(1)) ||
-                        (context.has(2) && !context.is_const(2));
+  const bool run_time =
+      (context.has(1) && !context.is_const(1)) || (context.has(2) && !context.is_const(2));
   if (!run_time) {
     CARREL_ASSIGN(const float low, const_bound(context, 1, "min", lowest));
     CARREL_ASSIGN(const float high, const_bound(context, 2, "max", highest));

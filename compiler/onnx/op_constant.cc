@@ -112,10 +112,10 @@ Status import_range(NodeContext& context) {
   }
   const auto at = [&](size_t i) { return context.in(i).constant->i64()[0]; };
   if (at(2) == 0) return context.invalid("delta is 0");
-  return count_up<int64_t>(context, DType::kI64,
-                           count(static_cast<double>(at(0)), static_cast<double>(at(1)),
-                                 static_cast<double>(at(2))),
-                           at(0), at(2));
+  return count_up<int64_t>(
+      context, DType::kI64,
+      count(static_cast<double>(at(0)), static_cast<double>(at(1)), static_cast<double>(at(2))),
+      at(0), at(2));
 }
 
 // The dims of a value are known even where its elements are not.
@@ -140,11 +140,16 @@ Status import_size(NodeContext& context) {
 // Integers wrap to the width of the type they are cast to and are kept as int64.
 int64_t wrap(int64_t value, int64_t type) {
   switch (type) {
-    case onnx::TensorProto::INT32: return static_cast<int32_t>(value);
-    case onnx::TensorProto::INT8: return static_cast<int8_t>(value);
-    case onnx::TensorProto::UINT8: return static_cast<uint8_t>(value);
-    case onnx::TensorProto::BOOL: return value != 0;
-    default: return value;
+    case onnx::TensorProto::INT32:
+      return static_cast<int32_t>(value);
+    case onnx::TensorProto::INT8:
+      return static_cast<int8_t>(value);
+    case onnx::TensorProto::UINT8:
+      return static_cast<uint8_t>(value);
+    case onnx::TensorProto::BOOL:
+      return value != 0;
+    default:
+      return value;
   }
 }
 
@@ -193,12 +198,9 @@ Status import_cast(NodeContext& context) {
 }
 
 constexpr OperatorEntry kOperators[] = {
-    {"Constant", import_constant, 0, 0},
-    {"ConstantOfShape", import_constant_of_shape, 1, 1},
-    {"Range", import_range, 3, 3},
-    {"Shape", import_shape, 1, 1},
-    {"Size", import_size, 1, 1},
-    {"Cast", import_cast, 1, 1},
+    {"Constant", import_constant, 0, 0}, {"ConstantOfShape", import_constant_of_shape, 1, 1},
+    {"Range", import_range, 3, 3},       {"Shape", import_shape, 1, 1},
+    {"Size", import_size, 1, 1},         {"Cast", import_cast, 1, 1},
 };
 
 }  // namespace

@@ -31,8 +31,8 @@ Status import_conv(NodeContext& context) {
   return context.finish(std::move(node));
 }
 
-// Pads from output_shape or auto_pad: total = stride (in - 1) + output_padding + span - out, the odd one at the end
-// for SAME_UPPER, else at the beginning. A negative total extends the end.
+// Pads from output_shape or auto_pad: total = stride (in - 1) + output_padding + span - out, the
+// odd one at the end for SAME_UPPER, else at the beginning. A negative total extends the end.
 Status resolve_transposed_pads(NodeContext& context, const std::vector<int64_t>& extra,
                                Window* window) {
   const std::string mode = context.string_attribute("auto_pad", "NOTSET");

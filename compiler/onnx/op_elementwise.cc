@@ -15,7 +15,8 @@ Status import_binary(NodeContext& context) {
 // An integer exponent of a float base becomes a float.
 Status import_pow(NodeContext& context) {
   ValueId exponent = context.input(1);
-  if (context.in(0).type == DType::kF32 && context.is_const(1) && context.in(1).type == DType::kI64) {
+  if (context.in(0).type == DType::kF32 && context.is_const(1) &&
+      context.in(1).type == DType::kI64) {
     const std::vector<int64_t> wide = context.in(1).constant->to_i64();
     const std::vector<float> values(wide.begin(), wide.end());
     exponent = context.add_const(Tensor::from_f32(context.shape(1), values));

@@ -5,8 +5,7 @@ namespace carrel {
 namespace {
 
 Status import_gemm(NodeContext& context) {
-  Node node =
-      context.make(OpType::kGemm, {context.input(0), context.input(1), context.input(2)});
+  Node node = context.make(OpType::kGemm, {context.input(0), context.input(1), context.input(2)});
   node.attributes.ints["transA"] = {context.int_attribute("transA", 0) != 0};
   node.attributes.ints["transB"] = {context.int_attribute("transB", 0) != 0};
   node.attributes.floats["alpha"] = {context.float_attribute("alpha", 1)};

@@ -1,4 +1,5 @@
-// Operators that move elements: Concat, Split, Slice, Pad, Transpose, Gather, DepthToSpace, SpaceToDepth.
+// Operators that move elements: Concat, Split, Slice, Pad, Transpose, Gather, DepthToSpace,
+// SpaceToDepth.
 #include <algorithm>
 
 #include "compiler/graph/arity.h"

@@ -1,12 +1,11 @@
 // Normalisations and softmaxes.
-#include <cmath>
-
+#include "compiler/graph/batch_norm.h"
 #include "compiler/onnx/node_context.h"
 
 namespace carrel {
 namespace {
 
-// scale / sqrt(var + epsilon) and bias - mean * that, in double.
+// Affine in place of constant statistics.
 Status fold_statistics(NodeContext& context, float epsilon) {
   const int64_t channels = context.shape(0).rank() < 2 ? -1 : context.shape(0)[1];
   for (size_t i = 1; i < 5; ++i) {
@@ -14,18 +13,11 @@ Status fold_statistics(NodeContext& context, float epsilon) {
       return context.invalid("its statistics need one value per channel");
     }
   }
-  const auto count = static_cast<size_t>(channels);
-  std::vector<float> scale(count);
-  std::vector<float> shift(count);
-  const auto at = [&](size_t i, size_t c) {
-    return static_cast<double>(context.in(i).constant->f32()[c]);
-  };
-  for (size_t c = 0; c < count; ++c) {
-    const double variance = at(4, c) + static_cast<double>(epsilon);
-    if (!(variance > 0)) return context.invalid("a variance is not positive");
-    const double factor = at(1, c) / std::sqrt(variance);
-    scale[c] = static_cast<float>(factor);
-    shift[c] = static_cast<float>(at(2, c) - at(3, c) * factor);
+  const auto data = [&](size_t i) { return context.in(i).constant->f32(); };
+  std::vector<float> scale;
+  std::vector<float> shift;
+  if (!affine_from_statistics({data(1), data(2), data(3), data(4), epsilon}, &scale, &shift)) {
+    return context.invalid("a variance is not positive");
   }
   const ValueId scale_id = context.add_const(Tensor::from_f32(Shape{channels}, scale));
   const ValueId shift_id = context.add_const(Tensor::from_f32(Shape{channels}, shift));
@@ -43,8 +35,9 @@ Status import_batch_norm(NodeContext& context) {
     constant &= context.is_const(i) && context.in(i).type == DType::kF32;
   }
   if (constant) return fold_statistics(context, epsilon);
-  Node node = context.make(OpType::kBatchNorm, {context.input(0), context.input(1), context.input(2),
-                                                context.input(3), context.input(4)});
+  Node node = context.make(
+      OpType::kBatchNorm,
+      {context.input(0), context.input(1), context.input(2), context.input(3), context.input(4)});
   node.attributes.floats["epsilon"] = {epsilon};
   return context.finish(std::move(node));
 }
@@ -74,8 +67,7 @@ Status emit_layer_statistics(NodeContext& context, int axis, float epsilon) {
   };
   CARREL_ASSIGN(const ValueId mean, reduce_mean(x));
   CARREL_ASSIGN(const ValueId centred, context.emit(context.make(OpType::kSub, {x, mean})));
-  CARREL_ASSIGN(const ValueId square,
-                context.emit(context.make(OpType::kMul, {centred, centred})));
+  CARREL_ASSIGN(const ValueId square, context.emit(context.make(OpType::kMul, {centred, centred})));
   CARREL_ASSIGN(const ValueId variance, reduce_mean(square));
   const ValueId constant = context.add_const(Tensor::from_f32(Shape{}, std::span(&epsilon, 1)));
   CARREL_ASSIGN(const ValueId shifted,
@@ -116,13 +108,15 @@ Result<ValueId> reshape_to(NodeContext& context, ValueId x, const Shape& shape) 
   return context.emit(std::move(node));
 }
 
-// Before opset 13 the input is flattened to two dimensions at `axis`, and each row is one distribution.
+// Before opset 13 the input is flattened to two dimensions at `axis`, and each row is one
+// distribution.
 template <OpType kOp>
 Status import_softmax(NodeContext& context) {
   const Shape shape = context.shape(0);
   const bool flattens = context.opset() < 13;
-  CARREL_ASSIGN(const int axis, context.normal_axis(context.int_attribute("axis", flattens ? 1 : -1),
-                                                    shape.rank()));
+  CARREL_ASSIGN(
+      const int axis,
+      context.normal_axis(context.int_attribute("axis", flattens ? 1 : -1), shape.rank()));
   int64_t outer = 1;
   int64_t inner = 1;  // below `axis`
   for (int i = 0; i < axis; ++i) outer *= shape[i];

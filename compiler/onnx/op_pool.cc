@@ -33,7 +33,8 @@ Status import_pool(NodeContext& context, OpType op) {
   CARREL_RETURN_IF_ERROR(resolve_auto_pad(context, &window));
   Node node = context.make(op, {context.input(0)});
   if (op == OpType::kAveragePool) {
-    node.attributes.ints["count_include_pad"] = {context.int_attribute("count_include_pad", 0) != 0};
+    node.attributes.ints["count_include_pad"] = {context.int_attribute("count_include_pad", 0) !=
+                                                 0};
     node.attributes.ints["pads_counted"] = window.pads;
   }
   if (context.int_attribute("ceil_mode", 0) != 0) apply_ceil_mode(context, &window);

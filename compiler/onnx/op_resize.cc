@@ -25,7 +25,8 @@ Status target_from_scales(const NodeContext& context, const std::vector<float>& 
   }
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t dim = context.shape(0)[axes[i]];
-    if (!std::isfinite(scales[i]) || scales[i] <= 0) return context.invalid("a scale is not positive");
+    if (!std::isfinite(scales[i]) || scales[i] <= 0)
+      return context.invalid("a scale is not positive");
     const float size = std::floor(static_cast<float>(dim) * scales[i]);
     if (!(size < 1e12f)) return context.invalid("a scale is too large");
     target->scales[static_cast<size_t>(axes[i])] = scales[i];
@@ -45,7 +46,8 @@ Status target_from_sizes(NodeContext& context, std::vector<int64_t> sizes,
   double common = 0;
   for (size_t i = 0; i < axes.size(); ++i) {
     const double dim = static_cast<double>(context.shape(0)[axes[i]]);
-    if (sizes[i] < 1 || sizes[i] > int64_t{1} << 40) return context.invalid("a size is out of range");
+    if (sizes[i] < 1 || sizes[i] > int64_t{1} << 40)
+      return context.invalid("a size is out of range");
     const double scale = static_cast<double>(sizes[i]) / dim;
     common = i == 0 ? scale : kept == 1 ? std::min(common, scale) : std::max(common, scale);
   }
@@ -97,7 +99,8 @@ Status finish_resize(NodeContext& context, int64_t mode, int64_t coordinate, int
 // Upsample 7 and 9, Resize 10: asymmetric coordinates, rounded down.
 Status import_scaled(NodeContext& context, bool scales_are_input) {
   const std::string mode_name = context.string_attribute("mode", "nearest");
-  const int64_t mode = index_of({"nearest", "linear"}, mode_name == "bilinear" ? "linear" : mode_name);
+  const int64_t mode =
+      index_of({"nearest", "linear"}, mode_name == "bilinear" ? "linear" : mode_name);
   if (mode < 0) return context.unsupported("mode '%s'", mode_name.c_str());
   std::vector<float> scales;
   if (scales_are_input) {

@@ -14,7 +14,8 @@ Status finish_reshape(NodeContext& context, std::vector<int64_t> dims) {
   return context.finish(std::move(node));
 }
 
-// A leading file batch, written out as a number, follows the batch that the graph is specialised to.
+// A leading file batch, written out as a number, follows the batch that the graph is specialised
+// to.
 void specialise_batch(const NodeContext& context, std::vector<int64_t>* dims) {
   const Build& build = context.build();
   const Shape& x = context.shape(0);
@@ -55,8 +56,7 @@ Status import_reshape(NodeContext& context) {
   CARREL_ASSIGN(std::vector<int64_t> dims, context.const_ints(1, "shape"));
   if (dims.size() > Shape::kMaxRank) return context.unsupported("%zu dimensions", dims.size());
   specialise_batch(context, &dims);
-  CARREL_RETURN_IF_ERROR(
-      resolve_dims(context, context.int_attribute("allowzero", 0) != 0, &dims));
+  CARREL_RETURN_IF_ERROR(resolve_dims(context, context.int_attribute("allowzero", 0) != 0, &dims));
   return finish_reshape(context, std::move(dims));
 }
 
@@ -129,8 +129,8 @@ Status import_expand(NodeContext& context) {
 }
 
 constexpr OperatorEntry kOperators[] = {
-    {"Reshape", import_reshape, 2, 2},     {"Flatten", import_flatten, 1, 1},
-    {"Squeeze", import_squeeze, 1, 2},     {"Unsqueeze", import_unsqueeze, 1, 2},
+    {"Reshape", import_reshape, 2, 2}, {"Flatten", import_flatten, 1, 1},
+    {"Squeeze", import_squeeze, 1, 2}, {"Unsqueeze", import_unsqueeze, 1, 2},
     {"Expand", import_expand, 2, 2},
 };
 

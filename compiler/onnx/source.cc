@@ -32,7 +32,7 @@ int64_t shared_batch(const Source& source, const ImportOptions& options) {
     const onnx::TensorShapeProto::Dimension& dim = shape.dim(0);
     const std::string name = dim.dim_param();
     const bool given = options.symbols.count(name) != 0;
-    const int64_t size = given                ? options.symbols.at(name)
+    const int64_t size = given                 ? options.symbols.at(name)
                          : dim.has_dim_value() ? dim.dim_value()
                                                : 0;
     // Some exporters write an unknown dim as -1.

@@ -16,15 +16,20 @@ using Proto = onnx::TensorProto;
 uint64_t stored_bytes(int type) {
   switch (type) {
     case Proto::FLOAT:
-    case Proto::INT32: return 4;
+    case Proto::INT32:
+      return 4;
     case Proto::INT64:
-    case Proto::DOUBLE: return 8;
+    case Proto::DOUBLE:
+      return 8;
     case Proto::FLOAT16:
-    case Proto::BFLOAT16: return 2;
+    case Proto::BFLOAT16:
+      return 2;
     case Proto::BOOL:
     case Proto::INT8:
-    case Proto::UINT8: return 1;
-    default: return 0;
+    case Proto::UINT8:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -73,11 +78,21 @@ void decode(int type, const void* bytes, Tensor* tensor) {
     case Proto::DOUBLE:
       convert<double, float>(bytes, tensor, [](double v) { return static_cast<float>(v); });
       return;
-    case Proto::FLOAT16: convert<uint16_t, float>(bytes, tensor, f32_from_f16); return;
-    case Proto::BFLOAT16: convert<uint16_t, float>(bytes, tensor, f32_from_bf16); return;
-    case Proto::INT32: widen_ints<int32_t>(bytes, tensor); return;
-    case Proto::INT8: widen_ints<int8_t>(bytes, tensor); return;
-    case Proto::UINT8: widen_ints<uint8_t>(bytes, tensor); return;
+    case Proto::FLOAT16:
+      convert<uint16_t, float>(bytes, tensor, f32_from_f16);
+      return;
+    case Proto::BFLOAT16:
+      convert<uint16_t, float>(bytes, tensor, f32_from_bf16);
+      return;
+    case Proto::INT32:
+      widen_ints<int32_t>(bytes, tensor);
+      return;
+    case Proto::INT8:
+      widen_ints<int8_t>(bytes, tensor);
+      return;
+    case Proto::UINT8:
+      widen_ints<uint8_t>(bytes, tensor);
+      return;
     default:
       convert<uint8_t, int64_t>(bytes, tensor, [](uint8_t v) { return int64_t{v != 0}; });
       return;
@@ -95,10 +110,14 @@ bool copy_field(const Field& field, Tensor* tensor, Convert widen) {
 // How many elements the typed field holds, to be checked before memory is taken.
 int64_t field_count(const Proto& proto) {
   switch (proto.data_type()) {
-    case Proto::FLOAT: return proto.float_data_size();
-    case Proto::DOUBLE: return proto.double_data_size();
-    case Proto::INT64: return proto.int64_data_size();
-    default: return proto.int32_data_size();
+    case Proto::FLOAT:
+      return proto.float_data_size();
+    case Proto::DOUBLE:
+      return proto.double_data_size();
+    case Proto::INT64:
+      return proto.int64_data_size();
+    default:
+      return proto.int32_data_size();
   }
 }
 
@@ -182,8 +201,7 @@ Result<Tensor> read_tensor(Proto* proto, const std::string& folder) {
   Tensor tensor;
   tensor.type = is_float_type(type) ? DType::kF32 : DType::kI64;
   tensor.shape = shape;
-  CARREL_RETURN_IF_ERROR(
-      read_stored(proto, folder, static_cast<uint64_t>(shape.count()), &tensor));
+  CARREL_RETURN_IF_ERROR(read_stored(proto, folder, static_cast<uint64_t>(shape.count()), &tensor));
   if (tensor.type == DType::kF32) CARREL_RETURN_IF_ERROR(check_finite(*proto, tensor));
   return tensor;
 }

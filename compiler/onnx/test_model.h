@@ -30,8 +30,10 @@ class TestModel {
     tensor->mutable_shape();
     for (int64_t dim : dims) {
       auto* added = tensor->mutable_shape()->add_dim();
-      if (dim == 0) added->set_dim_param("N");
-      else added->set_dim_value(dim);
+      if (dim == 0)
+        added->set_dim_param("N");
+      else
+        added->set_dim_value(dim);
     }
   }
   void output(const std::string& name) { graph().add_output()->set_name(name); }

@@ -13,9 +13,11 @@ struct Window {
 
 // 1 to 3, else kUnsupported.
 Result<int> spatial_rank(const NodeContext& context);
-// Reads strides, dilations and pads; `kernel` comes from the weight or kernel_shape. Entries are below 2^31.
+// Reads strides, dilations and pads; `kernel` comes from the weight or kernel_shape. Entries are
+// below 2^31.
 Result<Window> read_window(NodeContext& context, std::vector<int64_t> kernel);
-// Sets pads for auto_pad (SAME_UPPER, SAME_LOWER, VALID) over the spatial dims of input 0; NOTSET keeps them.
+// Sets pads for auto_pad (SAME_UPPER, SAME_LOWER, VALID) over the spatial dims of input 0; NOTSET
+// keeps them.
 Status resolve_auto_pad(NodeContext& context, Window* window);
 void set_window(const Window& window, Node* node);
 
