@@ -384,6 +384,23 @@ TEST_F(SealTest, SkippedProgramsAreNoted) {
   EXPECT_EQ(read_sealed(path_)->programs.size(), 1u);
 }
 
+TEST_F(SealTest, InstructionSetsShareAPlan) {
+  SealOptions options;
+  for (IsaLevel isa : {IsaLevel::kAvx2, IsaLevel::kAvx512}) {
+    for (uint32_t threads : {1u, 2u}) {
+      options.programs.push_back({.budget_bytes = 4 * kMiB, .threads = threads, .isa = isa});
+    }
+  }
+  seal(small_graph(), options);
+  const auto info = read_sealed(path_);
+  ASSERT_EQ(info->programs.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(info->programs[i].threads, i < 2 ? 1 : 2);
+    EXPECT_EQ(info->programs[i].isa, static_cast<uint8_t>(i % 2 == 0 ? IsaLevel::kAvx2 : IsaLevel::kAvx512));
+  }
+  EXPECT_TRUE(verify_sealed(path_, key_, {}).ok());
+}
+
 TEST_F(SealTest, UnwritableAndUnreadablePaths) {
   const auto sealed = seal_model(small_graph(), key_, small_options(), folder_ + "/no/such/folder", {}, nullptr);
   ASSERT_FALSE(sealed.ok());

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <thread>
 
@@ -125,7 +126,18 @@ Status check_architecture(std::span<const std::byte> architecture, StoredType st
   return Error(ErrorCode::kUnsupported, "the network's weights cannot be told apart from its architecture");
 }
 
-// Plans every request, on all cores; results in the order of requests.
+// A program is right on every instruction set: the one it names only picks kernels. So requests that differ in nothing
+// else share a plan.
+bool share_plan(const PlanRequest& a, const PlanRequest& b) {
+  return a.budget_bytes == b.budget_bytes && a.strategy == b.strategy && a.threads == b.threads;
+}
+
+std::vector<std::byte> for_isa(std::vector<std::byte> program, IsaLevel isa) {
+  program[offsetof(ProgramHeader, isa)] = static_cast<std::byte>(isa);
+  return program;
+}
+
+// One plan per distinct request, on all cores; plans[i] belongs to requests[i].
 std::vector<Result<Plan>> plan_requests(const Graph& graph, const StreamPlan& streams,
                                         const std::vector<PlanRequest>& requests, const SealProgress& progress) {
   std::vector<Result<Plan>> plans(requests.size(), Error(ErrorCode::kCancelled, "not planned"));
@@ -146,14 +158,21 @@ std::vector<Result<Plan>> plan_requests(const Graph& graph, const StreamPlan& st
 
 Result<std::vector<OwnedProgram>> plan_all(const Graph& graph, const StreamPlan& streams, const SealOptions& options,
                                            const SealProgress& progress, std::vector<std::string>* notes) {
+  std::vector<PlanRequest> distinct;
+  for (const PlanRequest& request : options.programs) {
+    const auto same = [&](const PlanRequest& other) { return share_plan(request, other); };
+    if (std::none_of(distinct.begin(), distinct.end(), same)) distinct.push_back(request);
+  }
+  const std::vector<Result<Plan>> plans = plan_requests(graph, streams, distinct, progress);
   std::vector<OwnedProgram> programs;
-  for (Result<Plan>& plan : plan_requests(graph, streams, options.programs, progress)) {
-    if (plan.ok()) {
-      programs.push_back({std::move(plan->program)});
-    } else if (plan.error().code() == ErrorCode::kBudgetTooSmall) {
-      if (notes != nullptr) notes->push_back(std::string("no program sealed: ") + plan.error().message());
-    } else {
-      return plan.error();
+  for (size_t i = 0; i < distinct.size(); ++i) {
+    if (!plans[i].ok() && plans[i].error().code() != ErrorCode::kBudgetTooSmall) return plans[i].error();
+    if (!plans[i].ok()) {
+      if (notes != nullptr) notes->push_back(std::string("no program sealed: ") + plans[i].error().message());
+      continue;
+    }
+    for (const PlanRequest& request : options.programs) {
+      if (share_plan(request, distinct[i])) programs.push_back({for_isa(plans[i]->program, request.isa)});
     }
   }
   return programs;
