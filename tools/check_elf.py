@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """No memory of a program is both writable and executable, and no code is changed while loading.
 
-usage: check_elf.py [--readelf READELF] FILE...
+usage: check_elf.py [--readelf READELF] [--static-bytes MOST] FILE...
 
 Findings, one line each, exit status 1: a segment with W and E; a stack that is executable or not
-declared; relocations in code (TEXTREL).
+declared; relocations in code (TEXTREL); more than MOST bytes of writable segments (static data).
 Python 3 (Debian: python3), no other packages; readelf from binutils.
 """
 
@@ -15,6 +15,15 @@ import sys
 
 # "  LOAD  0x000000 0x... 0x... 0x... 0x... R E 0x1000": the flags are fixed columns before the alignment.
 SEGMENT = re.compile(r"^\s+([A-Z_]+)\s+(?:0x[0-9a-f]+\s+){5}([R ])([W ])([E ])\s+0x[0-9a-f]+\s*$")
+
+
+WRITABLE = re.compile(r"^\s+LOAD\s+(?:0x[0-9a-f]+\s+){4}0x([0-9a-f]+)\s+R?\s*W", re.M)
+
+
+def check_static_bytes(name, program_headers, most):
+    """Data, bss and what becomes read-only after relocation: all of it is memory of the trusted side."""
+    total = sum(int(size, 16) for size in WRITABLE.findall(program_headers))
+    return ["%s: %d bytes of static data, %d are reserved for it" % (name, total, most)] if total > most else []
 
 
 def segments(listing):
@@ -40,19 +49,25 @@ def check_listing(name, program_headers, dynamic):
     return findings
 
 
-def check(readelf, path):
+def check(readelf, path, static_bytes=None):
     def run(option):
         return subprocess.run([readelf, option, path], check=True, capture_output=True,
                               text=True).stdout
-    return check_listing(path, run("-lW"), run("-dW"))
+    headers = run("-lW")
+    findings = check_listing(path, headers, run("-dW"))
+    if static_bytes is not None:
+        findings += check_static_bytes(path, headers, static_bytes)
+    return findings
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--readelf", default="readelf")
+    parser.add_argument("--static-bytes", type=int)
     parser.add_argument("files", nargs="+")
     arguments = parser.parse_args()
-    findings = [line for path in arguments.files for line in check(arguments.readelf, path)]
+    findings = [line for path in arguments.files
+                for line in check(arguments.readelf, path, arguments.static_bytes)]
     for line in findings:
         print(line)
     return 1 if findings else 0

@@ -174,6 +174,11 @@ class ElfTest(unittest.TestCase):
         self.assertEqual(len(check_elf.check_listing("x", headers, " 0x16 (TEXTREL) 0x0")), 1)
         self.assertEqual(len(check_elf.check_listing("x", "", "")), 1)
 
+    def test_static_data_is_bounded(self):
+        headers = "  LOAD 0x5df770 0x00000000005df770 0x00000000005df770 0x007c40 0x00d7d8 RW  0x1000\n"
+        self.assertEqual(check_elf.check_static_bytes("x", headers, 0xd7d8), [])
+        self.assertEqual(len(check_elf.check_static_bytes("x", headers, 0xd7d7)), 1)
+
 
 class CountTest(unittest.TestCase):
     def test_counts_code_of_trusted_files_only(self):
