@@ -70,7 +70,7 @@ inline float reduce_max(Vec v) {
   alignas(64) float x[kLanes];
   store(x, v);
   for (uint32_t n = kLanes / 2; n > 0; n /= 2) {
-    for (uint32_t i = 0; i < n; ++i) x[i] = x[i] > x[i + n] ? x[i] : x[i + n];
+    for (uint32_t i = 0; i < n; ++i) x[i] = select_f32(x[i] > x[i + n], x[i], x[i + n]);
   }
   return x[0];
 }

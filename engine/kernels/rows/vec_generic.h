@@ -105,9 +105,11 @@ inline void expand_eight(const void* halves, float* floats) {
     const float small = static_cast<float>(static_cast<int32_t>(mantissa)) * 5.9604644775390625e-8f;
     uint32_t denormal;
     __builtin_memcpy(&denormal, &small, sizeof(denormal));
-    const uint32_t bias = exponent == 31 ? 224u : 112u;
-    const uint32_t normal = (exponent + bias) << 23 | mantissa << 13;
-    const uint32_t bits = sign | (exponent == 0 ? denormal : normal);
+    // Without comparisons, which a compiler may turn into branches on weights: 1 where exponent is 31; all ones where
+    // it is 0.
+    const uint32_t special = (exponent + 1) >> 5, is_denormal = 0u - ((exponent - 1) >> 31);
+    const uint32_t normal = (exponent + 112u + 112u * special) << 23 | mantissa << 13;
+    const uint32_t bits = sign | (denormal & is_denormal) | (normal & ~is_denormal);
     __builtin_memcpy(floats + i, &bits, sizeof(bits));
   }
 }
