@@ -58,6 +58,7 @@ Result<BoundaryTensor> boundary_tensor(const ProgramView& program, uint32_t inde
                                                         : uint64_t{t.channels} * t.height * t.width;
     return tensor;
   }
+  if (index < program.header->input_count) return BoundaryTensor{program.stores[index], TensorKind::kPlain, 0, 0, 0, 0};
   return Error(ErrorCode::kInvalidInput, "the program never touches store %u", index);
 }
 

@@ -15,7 +15,8 @@ struct BoundaryTensor {
   uint64_t element_count = 0;
   uint32_t channels = 0, height = 0, width = 0;  // kMap: (1, C, H, W)
 };
-// Of store `index` of a validated program: inputs first, then outputs. Errors: kInvalidInput.
+// Of store `index` of a validated program: inputs first, then outputs. An input that no operator reads has
+// element_count 0: nothing of it crosses. Errors: kInvalidInput.
 Result<BoundaryTensor> boundary_tensor(const ProgramView& program, uint32_t index);
 
 class SessionBoundary {

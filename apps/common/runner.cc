@@ -113,7 +113,8 @@ class SessionRunner : public Runner {
       for (size_t i = 0; i < ids.size(); ++i) {
         infos->push_back({graph.value(ids[i]).name, graph.value(ids[i]).shape});
         CARREL_ASSIGN(const BoundaryTensor t, boundary_tensor(program_.view, first + static_cast<uint32_t>(i)));
-        if (t.element_count != static_cast<uint64_t>(graph.value(ids[i]).shape.count())) {
+        const bool unread = t.store.kind == StoreKind::kInput && t.element_count == 0;
+        if (!unread && t.element_count != static_cast<uint64_t>(graph.value(ids[i]).shape.count())) {
           return Error(ErrorCode::kAuthentication, "the program does not fit the network's inputs and outputs");
         }
         tensors->push_back(t);
@@ -199,6 +200,7 @@ class SessionRunner : public Runner {
     const std::span<std::byte> shared = session_->shared_area();
     for (size_t i = 0; i < values.size(); ++i) {
       const size_t count = input_blocks_[i].element_count;
+      if (count == 0) continue;  // no operator reads it
       const std::span<const float> part = values[i].f32().subspan(static_cast<size_t>(image) * count, count);
       CARREL_RETURN_IF_ERROR(boundary_->seal_input(input_blocks_[i], counter, part, shared));
     }

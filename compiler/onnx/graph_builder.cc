@@ -59,6 +59,19 @@ class GraphBuilder {
     return build_.graph.add_value(std::move(value));
   }
 
+  // As tensor_reader.h: floats as float32, integers as int64.
+  static Tensor canonical(const Tensor& tensor) {
+    if (tensor.type == DType::kF32) return tensor;
+    if (tensor.type != DType::kF64) return Tensor::from_i64(tensor.shape, tensor.to_i64());
+    Tensor floats = Tensor::zeros(DType::kF32, tensor.shape);
+    for (size_t i = 0; i < floats.f32().size(); ++i) {
+      double wide;
+      std::memcpy(&wide, tensor.data.data() + i * sizeof(wide), sizeof(wide));
+      floats.f32()[i] = static_cast<float>(wide);
+    }
+    return floats;
+  }
+
   Status add_constants() {
     for (const onnx::TensorProto& proto : source_.proto->initializer()) {
       if (options_.frozen_inputs.count(proto.name())) continue;
@@ -71,11 +84,7 @@ class GraphBuilder {
       }
     }
     for (const auto& [name, tensor] : options_.frozen_inputs) {
-      Tensor copy = tensor;
-      if (copy.type != DType::kF32 && copy.type != DType::kF64) {
-        copy = Tensor::from_i64(tensor.shape, tensor.to_i64());
-      }
-      ids_[name] = build_.graph.add_const(printable(name), std::move(copy));
+      ids_[name] = build_.graph.add_const(printable(name), canonical(tensor));
     }
     return ok_status();
   }
@@ -144,17 +153,19 @@ class GraphBuilder {
     return shape;
   }
 
-  // Why the node cannot even be tried, or null.
-  const char* refuse(const onnx::NodeProto& proto, const OperatorEntry** entry) const {
+  // Why the node cannot even be tried; empty if it can.
+  std::string refuse(const onnx::NodeProto& proto, const OperatorEntry** entry) const {
     if (!proto.domain().empty() && proto.domain() != "ai.onnx") return "unknown domain";
     *entry = find_operator(proto.op_type());
-    return *entry == nullptr ? "unknown operator" : nullptr;
+    if (*entry == nullptr) return "unknown operator";
+    if (source_.opset >= first_same_opset((*entry)->name)) return "";
+    return "its definition of opset " + std::to_string(source_.opset);
   }
 
   Status add_node(const onnx::NodeProto& proto, int index) {
     const std::string label = node_label(proto, index);
     const OperatorEntry* entry = nullptr;
-    if (const char* reason = refuse(proto, &entry)) {
+    if (const std::string reason = refuse(proto, &entry); !reason.empty()) {
       report(label, printable(proto.op_type()), reason);
       return ok_status();
     }

@@ -15,7 +15,8 @@
 namespace carrel {
 namespace {
 
-constexpr int64_t kFirstOpset = 7;
+// Models are opset 7 and later; of older ones, operators that opset 7 defines alike are taken too.
+constexpr int64_t kFirstOpset = 1;
 constexpr int64_t kLastOpset = 21;
 // A second batch size to tell the batch dimension from others that are 1 as well.
 constexpr int64_t kProbeBatch = 2;
@@ -26,7 +27,7 @@ Result<int> find_opset(const onnx::ModelProto& model) {
     if (entry.domain().empty() || entry.domain() == "ai.onnx") opset = entry.version();
   }
   if (opset < kFirstOpset || opset > kLastOpset) {
-    return Error(ErrorCode::kUnsupported, "opset %lld: 7 to 21 are supported",
+    return Error(ErrorCode::kUnsupported, "opset %lld: up to 21 is supported",
                  static_cast<long long>(opset));
   }
   return static_cast<int>(opset);

@@ -45,13 +45,60 @@ TEST(Import, UnsupportedNodesAreAllListed) {
 }
 
 TEST(Import, OpsetsOutsideTheRange) {
-  for (int opset : {6, 22}) {
+  for (int opset : {0, 5, 22}) {
     const Result<Graph> graph = single("Relu", opset, {1, 4});
     ASSERT_FALSE(graph.ok());
     EXPECT_EQ(graph.error().code(), ErrorCode::kUnsupported);
   }
   EXPECT_TRUE(single("Relu", 7, {1, 4}).ok());
   EXPECT_TRUE(single("Relu", 21, {1, 4}).ok());
+}
+
+TEST(Import, OlderOpsetsWhereTheDefinitionIsThatOfOpset7) {
+  EXPECT_TRUE(single("Relu", 6, {1, 4}).ok());
+  EXPECT_TRUE(single("Softplus", 1, {1, 4}).ok());
+  TestModel add(6);  // broadcasts by attribute
+  add.input("x", {1, 4});
+  add.node("Add", {"x", "x"}, {"y"});
+  add.output("y");
+  std::vector<std::string> unsupported;
+  ASSERT_FALSE(add.import(&unsupported).ok());
+  EXPECT_EQ(unsupported, (std::vector<std::string>{"Add#0: Add: its definition of opset 6"}));
+}
+
+TEST(Import, FrozenDoublesBecomeFloats) {
+  TestModel model;
+  model.input("x", {2}, onnx::TensorProto::DOUBLE);
+  set_int(model.node("Cast", {"x"}, {"y"}), "to", onnx::TensorProto::FLOAT);
+  model.output("y");
+  ImportOptions options;
+  options.fold = eval_node;
+  Tensor doubles = Tensor::zeros(DType::kF64, Shape{2});
+  const double values[] = {0.5, -3};
+  std::memcpy(doubles.data.data(), values, sizeof(values));
+  options.frozen_inputs["x"] = doubles;
+  const std::string bytes = model.bytes();
+  std::vector<std::string> unsupported;
+  const auto graph = import_onnx_bytes(std::as_bytes(std::span(bytes)), "/", options, &unsupported);
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  const auto outputs = eval_graph(*graph, {});
+  ASSERT_TRUE(outputs.ok()) << outputs.error().message();
+  EXPECT_EQ((*outputs)[0].f32()[0], 0.5f);
+  EXPECT_EQ((*outputs)[0].f32()[1], -3.0f);
+}
+
+TEST(Import, DropoutKeepsEverything) {
+  TestModel model;
+  model.input("x", {2, 3});
+  model.node("Dropout", {"x"}, {"y", "mask"});
+  set_int(model.node("Cast", {"mask"}, {"kept"}), "to", onnx::TensorProto::FLOAT);
+  model.output("y");
+  model.output("kept");
+  const auto graph = model.import();
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  const auto outputs = eval_batch(*graph, {ramp(Shape{2, 3})});
+  ASSERT_TRUE(outputs.ok()) << outputs.error().message();
+  for (float kept : (*outputs)[1].f32()) EXPECT_EQ(kept, 1.0f);
 }
 
 TEST(Import, SoftmaxChangedAtOpset13) {

@@ -104,6 +104,9 @@ struct OperatorEntry {
 // Null if carrel does not know the operator.
 const OperatorEntry* find_operator(const std::string& name);
 
+// The first opset whose definition of the operator is the one of opset 7.
+int first_same_opset(const std::string& name);
+
 // One file per family; each lists its operators.
 std::span<const OperatorEntry> conv_operators();
 std::span<const OperatorEntry> pool_operators();

@@ -16,7 +16,8 @@ struct ImportOptions {
   std::map<std::string, int64_t> symbols;
 };
 
-// Reads an ONNX file (opset 7 to 21), external data included, into a canonical graph with shapes
+// Reads an ONNX file (opset 7 to 21; of older ones the operators whose definition is still that of
+// opset 7), external data included, into a canonical graph with shapes
 // inferred, constants folded and, where batch_separable, batch 1. Hostile input: every size is
 // checked against the bytes present before memory is taken; external paths may not leave the
 // model's folder. Errors: kInvalidInput (not ONNX, truncated, cyclic, shape mismatch, missing

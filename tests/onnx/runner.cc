@@ -18,31 +18,30 @@ std::string shape_text(const Shape& shape) {
   return text + "]";
 }
 
-enum class Freeze { kParameters, kAllButFirst, kAll };
-
-bool frozen(Freeze freeze, size_t index, const Tensor& tensor) {
-  if (freeze == Freeze::kAll) return true;
-  return tensor.type != DType::kF32 || (freeze == Freeze::kAllButFirst && index > 0);
+bool frozen(Feed feed, size_t index, const Tensor& tensor) {
+  if (feed == Feed::kNone) return true;
+  return tensor.type != DType::kF32 || (feed == Feed::kFirst && index > 0);
 }
 
-// What the importer said about each node it cannot take, without the node's name.
-std::string reasons(const std::vector<std::string>& unsupported, const Error& error) {
+// What the importer said about the first node it cannot take, without the node's name.
+std::string first_reason(const std::vector<std::string>& unsupported, const Error& error) {
   if (unsupported.empty()) return error.message();
   const std::string& first = unsupported.front();
   const size_t colon = first.find(": ");
   return colon == std::string::npos ? first : first.substr(colon + 2);
 }
 
-Result<Graph> import(const TestCase& test, Freeze freeze, std::string* reason) {
+Result<Graph> import(const TestCase& test, Feed feed, std::string* reason) {
   ImportOptions options;
   options.fold = eval_node;
   for (size_t i = 0; i < test.inputs.size(); ++i) {
     const NamedTensor& in = test.inputs[i];
-    if (frozen(freeze, i, in.tensor)) options.frozen_inputs[in.name] = in.tensor;
+    if (frozen(feed, i, in.tensor)) options.frozen_inputs[in.name] = in.tensor;
   }
   std::vector<std::string> unsupported;
-  Result<Graph> graph = import_onnx_file(test.model_path, options, &unsupported);
-  if (!graph.ok()) *reason = reasons(unsupported, graph.error());
+  Result<Graph> graph =
+      import_onnx_bytes(std::as_bytes(std::span(test.model)), test.folder, options, &unsupported);
+  if (!graph.ok()) *reason = first_reason(unsupported, graph.error());
   return graph;
 }
 
@@ -71,12 +70,11 @@ std::string judge(const TestCase& test, const std::vector<Tensor>& outputs) {
   return "";
 }
 
-Verdict attempt(const TestCase& test, Freeze freeze, const Executor& executor,
-                std::string* reason) {
+Verdict attempt(const TestCase& test, Feed feed, const Executor& executor, std::string* reason) {
   const auto failed = [](const Error& error) {
     return error.code() == ErrorCode::kUnsupported ? Verdict::kUnsupported : Verdict::kWrong;
   };
-  const Result<Graph> graph = import(test, freeze, reason);
+  const Result<Graph> graph = import(test, feed, reason);
   if (!graph.ok()) return failed(graph.error());
   const Result<std::vector<Tensor>> inputs = ordered_inputs(test, *graph);
   if (!inputs.ok()) {
@@ -92,13 +90,6 @@ Verdict attempt(const TestCase& test, Freeze freeze, const Executor& executor,
   return reason->empty() ? Verdict::kPassed : Verdict::kWrong;
 }
 
-double element(const Tensor& t, size_t i) {
-  if (t.type == DType::kF32) return t.f32()[i];
-  double value = 0;
-  std::memcpy(&value, t.data.data() + i * sizeof(double), sizeof(double));
-  return value;
-}
-
 }  // namespace
 
 std::string compare(const Tensor& got, const Tensor& want) {
@@ -106,11 +97,11 @@ std::string compare(const Tensor& got, const Tensor& want) {
     return std::string("type ") + dtype_name(got.type) + ", not " + dtype_name(want.type);
   if (!(got.shape == want.shape))
     return "shape " + shape_text(got.shape) + ", not " + shape_text(want.shape);
-  if (got.type != DType::kF32 && got.type != DType::kF64) {
+  if (got.type != DType::kF32) {
     return got.data == want.data ? "" : "integer elements differ";
   }
   for (size_t i = 0, n = static_cast<size_t>(want.count()); i < n; ++i) {
-    const double a = element(got, i), b = element(want, i);
+    const double a = got.f32()[i], b = want.f32()[i];
     if (a == b || (std::isnan(a) && std::isnan(b))) continue;
     if (std::isfinite(b) && std::abs(a - b) <= 1e-5 + 1e-3 * std::abs(b)) continue;
     return "element " + std::to_string(i) + " is " + std::to_string(a) + ", not " +
@@ -119,20 +110,17 @@ std::string compare(const Tensor& got, const Tensor& want) {
   return "";
 }
 
-Outcome run_case(const std::string& folder, const Executor& executor) {
-  TestCase test;
-  Outcome outcome;
-  const Status loaded = load_case(folder, &test);
-  outcome.name = test.name;
-  outcome.operators = test.operators;
-  if (!loaded.ok()) {
-    const bool unsupported = loaded.error().code() == ErrorCode::kUnsupported;
-    outcome.verdict = unsupported ? Verdict::kUnsupported : Verdict::kWrong;
-    outcome.reason = loaded.error().message();
-    return outcome;
-  }
-  for (Freeze freeze : {Freeze::kParameters, Freeze::kAllButFirst, Freeze::kAll}) {
-    outcome.verdict = attempt(test, freeze, executor, &outcome.reason);
+Outcome not_loaded(const TestCase& test, const Error& error) {
+  const bool unsupported = error.code() == ErrorCode::kUnsupported;
+  return {test.name, test.operators, unsupported ? Verdict::kUnsupported : Verdict::kWrong,
+          error.message(), Feed::kFloats};
+}
+
+Outcome run_case(const TestCase& test, const Executor& executor) {
+  Outcome outcome = {test.name, test.operators, Verdict::kWrong, "", Feed::kFloats};
+  for (Feed feed : {Feed::kFloats, Feed::kFirst, Feed::kNone}) {
+    outcome.feed = feed;
+    outcome.verdict = attempt(test, feed, executor, &outcome.reason);
     if (outcome.verdict != Verdict::kUnsupported) break;
   }
   return outcome;
@@ -140,10 +128,11 @@ Outcome run_case(const std::string& folder, const Executor& executor) {
 
 namespace {
 
-// The child's part: the verdict as one byte, then the reason.
-[[noreturn]] void send_outcome(const std::string& folder, const Executor& executor, int pipe) {
-  const Outcome outcome = run_case(folder, executor);
-  const std::string message = static_cast<char>(outcome.verdict) + outcome.reason.substr(0, 2000);
+// The child's part: the verdict and the feed as one byte each, then the reason.
+[[noreturn]] void send_outcome(const TestCase& test, const Executor& executor, int pipe) {
+  const Outcome outcome = run_case(test, executor);
+  std::string message = outcome.reason.substr(0, 2000);
+  message.insert(0, {static_cast<char>(outcome.verdict), static_cast<char>(outcome.feed)});
   const bool sent =
       write(pipe, message.data(), message.size()) == static_cast<ssize_t>(message.size());
   _exit(sent ? 0 : 1);
@@ -160,28 +149,27 @@ std::string receive(int pipe) {
 
 }  // namespace
 
-Outcome run_case_isolated(const std::string& folder, const Executor& executor) {
-  TestCase test;
-  (void)load_case(folder, &test).ok();
-  Outcome outcome = {test.name, test.operators, Verdict::kWrong, "no child process"};
+Outcome run_case_isolated(const TestCase& test, const Executor& executor) {
+  Outcome outcome = {test.name, test.operators, Verdict::kWrong, "no child process", Feed::kFloats};
   int ends[2];
   if (pipe(ends) != 0) return outcome;
   const pid_t child = fork();
   if (child == 0) {
     close(ends[0]);
-    send_outcome(folder, executor, ends[1]);
+    send_outcome(test, executor, ends[1]);
   }
   close(ends[1]);
   const std::string message = child > 0 ? receive(ends[0]) : "";
   close(ends[0]);
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child) return outcome;
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || message.empty()) {
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || message.size() < 2) {
     outcome.reason = "crashed";
     return outcome;
   }
   outcome.verdict = static_cast<Verdict>(message[0]);
-  outcome.reason = message.substr(1);
+  outcome.feed = static_cast<Feed>(message[1]);
+  outcome.reason = message.substr(2);
   return outcome;
 }
 
