@@ -1,9 +1,10 @@
-// Trained networks on real pictures, in 1 MiB, against ONNX Runtime. CARREL_TEST_DATA names the folder with models and
-// pictures; without it these tests are skipped.
+// Trained networks on real pictures, in 1 MiB, against ONNX Runtime. CARREL_TEST_DATA names the
+// folder with models and pictures; without it these tests are skipped.
 //
 //   Cifar.Subset   500 of the test images     Cifar.Whole   all 10,000
 //   Photos.*       40 photographs of many sizes
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -25,20 +26,21 @@ namespace {
 constexpr uint64_t kBudgetBytes = kMiB;
 constexpr uint64_t kMaxArchiveBytes = kGiB;
 constexpr int64_t kOracleBatch = 500;  // bounds ONNX Runtime's memory
-// The trained ResNet-8 on all test images in ONNX Runtime (shared data's README): 75.48 %.
+// The trained ResNet-8 on all test images in ONNX Runtime (README.md beside the data): 75.48 %.
 constexpr int kImages = 10'000, kCorrect = 7548;
 constexpr int kMostOtherClasses = 2;
 
-// Empty, with the test marked as skipped, if there is no data.
+// Empty if there is no data.
 std::string data_folder() {
   const char* folder = std::getenv("CARREL_TEST_DATA");
   return folder == nullptr ? "" : folder;
 }
-#define SKIP_WITHOUT_DATA() \
-  if (data_folder().empty()) GTEST_SKIP() << "CARREL_TEST_DATA does not name a folder with models and pictures"
+#define SKIP_WITHOUT_DATA()  \
+  if (data_folder().empty()) \
+  GTEST_SKIP() << "CARREL_TEST_DATA does not name a folder with models and pictures"
 
 struct Pictures {
-  Tensor values;           // (N, 3, H, W)
+  Tensor values;             // (N, 3, H, W)
   std::vector<int> classes;  // where known
 };
 
@@ -49,13 +51,16 @@ int cifar_class(const std::string& path) {
   return static_cast<int>(std::find(kNames.begin(), kNames.end(), folder) - kNames.begin());
 }
 
-// Every picture of the network's size, or resized and cropped to it; 0..1 times `scale`.
-Status append(std::span<const std::byte> file, int64_t size, float scale, std::vector<float>* values) {
+// Appends one decoded picture, resized and cropped to the network's size; values are 0..255 times
+// `scale`.
+Status append(std::span<const std::byte> file, int64_t size, float scale,
+              std::vector<float>* values) {
   CARREL_ASSIGN(const Image image, decode_image(file));
   PreprocessOptions options;
   options.height = options.width = size;
   options.scale = scale;
-  for (int c = 0; c < 3; ++c) options.mean[c] = 0, options.std[c] = 1;
+  std::fill_n(options.mean, 3, 0.0f);
+  std::fill_n(options.std, 3, 1.0f);
   CARREL_ASSIGN(const std::vector<float> one, preprocess(image, options));
   values->insert(values->end(), one.begin(), one.end());
   return ok_status();
@@ -77,14 +82,16 @@ Result<std::vector<std::byte>> cifar_archive() {
 Result<Pictures> cifar_pictures(size_t step) {
   CARREL_ASSIGN(const std::vector<std::byte> archive, cifar_archive());
   CARREL_ASSIGN(std::vector<TarEntry> entries, read_tar(archive));
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
   Pictures pictures;
   std::vector<float> values;
   for (size_t i = 0; i < entries.size(); i += step) {
     CARREL_RETURN_IF_ERROR(append(entries[i].bytes, 32, 1, &values));
     pictures.classes.push_back(cifar_class(entries[i].name));
   }
-  pictures.values = Tensor::from_f32({static_cast<int64_t>(pictures.classes.size()), 3, 32, 32}, values);
+  pictures.values =
+      Tensor::from_f32({static_cast<int64_t>(pictures.classes.size()), 3, 32, 32}, values);
   return pictures;
 }
 
@@ -157,8 +164,8 @@ TEST(Cifar, Whole) {
   EXPECT_LE(answers.different(), kMostOtherClasses);
   EXPECT_EQ(count_correct(answers.theirs, pictures->classes), kCorrect);
   EXPECT_NEAR(count_correct(answers.ours, pictures->classes), kCorrect, answers.different());
-  std::printf("%d of %d right, %d unlike ONNX Runtime\n", count_correct(answers.ours, pictures->classes), kImages,
-              answers.different());
+  std::printf("%d of %d right, %d unlike ONNX Runtime\n",
+              count_correct(answers.ours, pictures->classes), kImages, answers.different());
 }
 
 TEST(Photos, PersonOrNot) {

@@ -41,12 +41,14 @@ Status rename_file(const std::string& from, const std::string& to) {
   return Error(ErrorCode::kIo, "cannot rename %s: %s", from.c_str(), error.message().c_str());
 }
 
-Status ask_oracle(const std::string& onnx_path, const std::string& input, int64_t batch, const std::string& answer) {
+Status ask_oracle(const std::string& onnx_path, const std::string& input, int64_t batch,
+                  const std::string& answer) {
   const std::string output = temporary("-out.npz");
-  const Status done = run_command({"node", CARREL_ORACLE_DIR "/ort.mjs", onnx_path, input, output, "--batch",
-                                   std::to_string(batch)});
+  const Status done = run_command({"node", CARREL_ORACLE_DIR "/ort.mjs", onnx_path, input, output,
+                                   "--batch", std::to_string(batch)});
   if (!done.ok()) {
-    return Error(ErrorCode::kIo, "ONNX Runtime gave no answer (%s); needs `npm install --ignore-scripts` in %s",
+    return Error(ErrorCode::kIo,
+                 "ONNX Runtime gave no answer (%s); needs `npm install --ignore-scripts` in %s",
                  done.error().message(), CARREL_ORACLE_DIR);
   }
   return rename_file(output, answer);
@@ -76,7 +78,8 @@ Result<Tensor> oracle_output(const std::string& onnx_path, const Tensor& input, 
   const NamedArray array{"", input.shape, {input.f32().begin(), input.f32().end()}};
   CARREL_RETURN_IF_ERROR(write_arrays(input_path, std::span(&array, 1)));
   std::string key;
-  for (const std::string& path : {onnx_path, input_path, std::string(CARREL_ORACLE_DIR "/package.json")}) {
+  for (const std::string& path :
+       {onnx_path, input_path, std::string(CARREL_ORACLE_DIR "/package.json")}) {
     CARREL_ASSIGN(const std::string digest, file_digest(path));
     key += (key.empty() ? "" : "-") + digest;
   }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <filesystem>
 
 #include "base/bytes.h"
@@ -17,18 +16,22 @@
 namespace carrel::suite {
 namespace {
 
-// What the kernel may count beyond the budget: the trusted process's own code, relocations and stack.
+// What the kernel may count beyond the budget: the trusted process's own code, relocations and
+// stack.
 constexpr uint64_t kKernelSlackBytes = 2 * kMiB;
-// Long enough for the largest network on a busy machine; a hanging engine fails the test instead of stopping it.
+// Long enough for the largest network on a busy machine; a hanging engine fails the test instead of
+// stopping it.
 constexpr uint32_t kTimeoutMs = 120'000;
 
 bool same(const PlanRequest& a, const PlanRequest& b) {
-  return a.budget_bytes == b.budget_bytes && a.strategy == b.strategy && a.threads == b.threads && a.isa == b.isa;
+  return a.budget_bytes == b.budget_bytes && a.strategy == b.strategy && a.threads == b.threads &&
+         a.isa == b.isa;
 }
 
 std::string new_path() {
   static std::atomic<int> count{0};
-  return cache_folder() + "/tmp-" + std::to_string(getpid()) + "-" + std::to_string(count++) + ".carrel";
+  return cache_folder() + "/tmp-" + std::to_string(getpid()) + "-" + std::to_string(count++) +
+         ".carrel";
 }
 
 }  // namespace
@@ -41,7 +44,8 @@ Result<Graph> import_network(const std::string& onnx_path) {
   return optimize(std::move(graph), eval_node);
 }
 
-Result<SealedNetwork> SealedNetwork::make(const Graph& graph, StoredType stored, std::vector<PlanRequest> programs) {
+Result<SealedNetwork> SealedNetwork::make(const Graph& graph, StoredType stored,
+                                          std::vector<PlanRequest> programs) {
   SealedNetwork network;
   CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(network.key_.bytes))));
   network.path_ = new_path();
@@ -51,7 +55,8 @@ Result<SealedNetwork> SealedNetwork::make(const Graph& graph, StoredType stored,
   options.programs = network.programs_;
   std::vector<std::string> notes;
   CARREL_RETURN_IF_ERROR(seal_model(graph, network.key_, options, network.path_, nullptr, &notes));
-  if (!notes.empty()) return Error(ErrorCode::kBudgetTooSmall, "a program was left out: %s", notes[0].c_str());
+  if (!notes.empty())
+    return Error(ErrorCode::kBudgetTooSmall, "a program was left out: %s", notes[0].c_str());
   return network;
 }
 
@@ -66,18 +71,25 @@ SealedNetwork::~SealedNetwork() {
 }
 
 bool SealedNetwork::holds(const PlanRequest& request) const {
-  return std::any_of(programs_.begin(), programs_.end(), [&](const PlanRequest& p) { return same(p, request); });
+  return std::any_of(programs_.begin(), programs_.end(),
+                     [&](const PlanRequest& p) { return same(p, request); });
 }
 
 std::string describe(const RunCase& run, CpuMask cpu) {
   char budget[32];
-  return std::string(strategy_name(run.strategy)) + ", " + format_bytes(run.budget_bytes, budget) + ", " +
-         std::to_string(run.threads) + " thread(s), " +
-         (run.platform == PlatformKind::kProcess ? "process" : "inproc") + ", " + isa_name(isa_level(cpu));
+  return std::string(strategy_name(run.strategy)) + ", " + format_bytes(run.budget_bytes, budget) +
+         ", " + std::to_string(run.threads) + " thread(s), " +
+         (run.platform == PlatformKind::kProcess ? "process" : "inproc") + ", " +
+         isa_name(isa_level(cpu));
 }
 
-CaseChecker::CaseChecker(const SealedNetwork& network, Tensor input, Tensor expected, double tolerance, CpuMask cpu)
-    : network_(network), input_(std::move(input)), expected_(std::move(expected)), tolerance_(tolerance), cpu_(cpu) {}
+CaseChecker::CaseChecker(const SealedNetwork& network, Tensor input, Tensor expected,
+                         double tolerance, CpuMask cpu)
+    : network_(network),
+      input_(std::move(input)),
+      expected_(std::move(expected)),
+      tolerance_(tolerance),
+      cpu_(cpu) {}
 
 void CaseChecker::check(const RunCase& run, int repeats) {
   SCOPED_TRACE(describe(run, cpu_));
@@ -94,7 +106,8 @@ void CaseChecker::check(const RunCase& run, int repeats) {
   const PlanRequest request{run.budget_bytes, run.strategy, run.threads, isa_level(cpu_)};
   EXPECT_EQ((*runner)->planned_now(), !network_.holds(request));
   EXPECT_LE((*runner)->program().planned_peak_bytes, run.budget_bytes);
-  for (int i = 0; i < repeats && !testing::Test::HasFatalFailure(); ++i) check_inference(**runner, run);
+  for (int i = 0; i < repeats && !testing::Test::HasFatalFailure(); ++i)
+    check_inference(**runner, run);
 }
 
 void CaseChecker::check_inference(Runner& runner, const RunCase& run) {

@@ -18,7 +18,8 @@ Result<Graph> import_network(const std::string& onnx_path);
 class SealedNetwork {
  public:
   // `programs`: to be sealed with it; every one must fit.
-  static Result<SealedNetwork> make(const Graph& graph, StoredType stored, std::vector<PlanRequest> programs);
+  static Result<SealedNetwork> make(const Graph& graph, StoredType stored,
+                                    std::vector<PlanRequest> programs);
   SealedNetwork(SealedNetwork&& other) noexcept;
   SealedNetwork& operator=(SealedNetwork&&) = delete;
   ~SealedNetwork();
@@ -42,12 +43,14 @@ struct RunCase {
 };
 std::string describe(const RunCase& run, CpuMask cpu);
 
-// Runs cases of one network on one input. Every run is checked against what must hold for all of them: answers within
-// `tolerance` of the expected ones, the same bits as every run before, planned peak == measured peak <= budget, and on
-// the process platform the kernel's own figure within 2 MiB of the budget.
+// Runs cases of one network on one input. Every run is checked against what must hold for all of
+// them: answers within `tolerance` of the expected ones, the same bits as every run before, planned
+// peak == measured peak <= budget, and on the process platform the kernel's own figure within 2 MiB
+// of the budget.
 class CaseChecker {
  public:
-  CaseChecker(const SealedNetwork& network, Tensor input, Tensor expected, double tolerance, CpuMask cpu);
+  CaseChecker(const SealedNetwork& network, Tensor input, Tensor expected, double tolerance,
+              CpuMask cpu);
 
   // `repeats` inferences in one session; gtest expectations inside. The budget must suffice.
   void check(const RunCase& run, int repeats);

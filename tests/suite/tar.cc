@@ -1,5 +1,6 @@
 #include "tests/suite/tar.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace carrel::suite {
