@@ -1,5 +1,5 @@
 #pragma once
-// 16-bit floats widened to float32, exactly.
+// 16-bit floats widened to float32, exactly, and float32 rounded to what they hold.
 #include <bit>
 #include <cstdint>
 
@@ -19,5 +19,9 @@ inline float f32_from_f16(uint16_t bits) {
   const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
   return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
 }
+
+// The nearest float16 or bfloat16, ties to even, as float32. NaN stays NaN.
+float round_to_f16(float value);
+float round_to_bf16(float value);
 
 }  // namespace carrel

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "compiler/graph/fold_cost.h"
+#include "compiler/onnx/half.h"
 #include "compiler/onnx/node_context.h"
 
 namespace carrel {
@@ -161,40 +162,58 @@ int64_t truncate(float value) {
   return static_cast<int64_t>(value);
 }
 
+// The float that a constant of the float type `to` holds; float64 constants are computed in
+// float32 as everywhere.
+float to_float_type(float value, int64_t to) {
+  if (to == onnx::TensorProto::FLOAT16) return round_to_f16(value);
+  if (to == onnx::TensorProto::BFLOAT16) return round_to_bf16(value);
+  return value;
+}
+
+int64_t to_int_type(float value, int64_t to) {
+  return to == onnx::TensorProto::BOOL ? int64_t{value != 0} : wrap(truncate(value), to);
+}
+
 Tensor cast_tensor(const Tensor& from, int64_t type, bool to_float) {
   Tensor to = Tensor::zeros(to_float ? DType::kF32 : DType::kI64, from.shape);
-  for (int64_t i = 0; i < from.count(); ++i) {
-    const auto at = static_cast<size_t>(i);
+  const bool integers = from.type == DType::kI64;
+  for (size_t i = 0, n = static_cast<size_t>(from.count()); i < n; ++i) {
     if (to_float) {
-      to.f32()[at] = static_cast<float>(from.i64()[at]);
-    } else if (from.type == DType::kI64) {
-      to.i64()[at] = wrap(from.i64()[at], type);
+      const float value = integers ? static_cast<float>(from.i64()[i]) : from.f32()[i];
+      to.f32()[i] = to_float_type(value, type);
     } else {
-      const float value = from.f32()[at];
-      to.i64()[at] =
-          type == onnx::TensorProto::BOOL ? int64_t{value != 0} : wrap(truncate(value), type);
+      to.i64()[i] = integers ? wrap(from.i64()[i], type) : to_int_type(from.f32()[i], type);
     }
   }
   return to;
 }
 
+bool is_float_type(int64_t type) {
+  return type == onnx::TensorProto::FLOAT || type == onnx::TensorProto::DOUBLE ||
+         type == onnx::TensorProto::FLOAT16 || type == onnx::TensorProto::BFLOAT16;
+}
+
+bool is_int_type(int64_t type) {
+  return type == onnx::TensorProto::INT64 || type == onnx::TensorProto::INT32 ||
+         type == onnx::TensorProto::INT8 || type == onnx::TensorProto::UINT8 ||
+         type == onnx::TensorProto::BOOL;
+}
+
 Status import_cast(NodeContext& context) {
   const int64_t to = context.int_attribute("to", 0);
-  const bool to_float = to == onnx::TensorProto::FLOAT;
-  const bool to_int = to == onnx::TensorProto::INT64 || to == onnx::TensorProto::INT32 ||
-                      to == onnx::TensorProto::INT8 || to == onnx::TensorProto::UINT8 ||
-                      to == onnx::TensorProto::BOOL;
-  const bool from_float = context.in(0).type == DType::kF32;
-  if (to_float && from_float) {
+  if (to == onnx::TensorProto::FLOAT && context.in(0).type == DType::kF32) {
     context.set_output(0, context.input(0));
     return ok_status();
   }
-  if (!to_float && !(to_int && context.is_const(0))) {
+  if (!is_float_type(to) && !is_int_type(to)) {
     const std::string name = onnx::TensorProto_DataType_Name(static_cast<int>(to));
-    return context.unsupported("type %s", name.c_str());
+    return context.unsupported("to type %s", name.empty() ? "unknown" : name.c_str());
   }
-  if (!context.is_const(0)) return context.unsupported("type int64");
-  return finish_const(context, cast_tensor(*context.in(0).constant, to, to_float));
+  if (!context.is_const(0)) {
+    return context.unsupported("to type %s at run time",
+                               onnx::TensorProto_DataType_Name(static_cast<int>(to)).c_str());
+  }
+  return finish_const(context, cast_tensor(*context.in(0).constant, to, is_float_type(to)));
 }
 
 constexpr OperatorEntry kOperators[] = {

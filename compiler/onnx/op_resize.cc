@@ -1,8 +1,8 @@
 // Resize and Upsample: nearest and linear.
+#include "compiler/onnx/op_resize.h"
+
 #include <algorithm>
 #include <cmath>
-
-#include "compiler/onnx/node_context.h"
 
 namespace carrel {
 namespace {
@@ -115,22 +115,50 @@ Status import_scaled(NodeContext& context, bool scales_are_input) {
 }
 
 // half_pixel_symmetric is half_pixel wherever the scaled size is a whole number.
-Result<int64_t> read_coordinate(NodeContext& context, const Target& target) {
-  const std::string name = context.string_attribute("coordinate_transformation_mode", "half_pixel");
-  if (name == "half_pixel_symmetric") {
-    for (int i = 0; i < context.shape(0).rank(); ++i) {
-      const auto s = static_cast<size_t>(i);
-      const float exact = target.scales[s] * static_cast<float>(context.shape(0)[i]);
-      if (exact != static_cast<float>(target.sizes[s])) {
-        return context.unsupported("half_pixel_symmetric with a fractional size");
-      }
-    }
-    return int64_t{0};
+bool is_half_pixel(const NodeContext& context, const Target& target) {
+  for (int i = 0; i < context.shape(0).rank(); ++i) {
+    const auto s = static_cast<size_t>(i);
+    const float exact = target.scales[s] * static_cast<float>(context.shape(0)[i]);
+    if (exact != static_cast<float>(target.sizes[s])) return false;
   }
-  const int64_t coordinate =
-      index_of({"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"}, name);
-  if (coordinate < 0) return context.unsupported("coordinates '%s'", name.c_str());
-  return coordinate;
+  return true;
+}
+
+// tf_crop_and_resize: starts of all axes, then their ends.
+Status read_roi(NodeContext& context, const std::vector<int>& axes,
+                std::vector<ResizeAxis>* resized) {
+  if (!context.has(1)) return context.invalid("roi is missing");
+  CARREL_ASSIGN(const std::vector<float> roi, context.const_floats(1, "roi"));
+  if (roi.size() != 2 * axes.size()) return context.invalid("roi has %zu entries", roi.size());
+  for (size_t i = 0; i < axes.size(); ++i) {
+    (*resized)[i].roi_start = roi[i];
+    (*resized)[i].roi_end = roi[i + axes.size()];
+    const bool sane = std::fabs(roi[i]) < 1e6f && std::fabs(roi[i + axes.size()]) < 1e6f;
+    if (!sane) return context.invalid("roi is out of range");
+  }
+  return ok_status();
+}
+
+// What stays the same along its axis needs no work.
+void drop_unchanged(const NodeContext& context, std::vector<ResizeAxis>* resized) {
+  std::erase_if(*resized, [&](const ResizeAxis& a) {
+    return a.size == context.shape(0)[a.axis] && a.scale == 1 && a.roi_start == 0 && a.roi_end == 1;
+  });
+}
+
+Status finish_by_axes(NodeContext& context, const std::string& coordinates, int64_t mode,
+                      int64_t nearest, const Target& target) {
+  CARREL_ASSIGN(const std::vector<int> axes, resized_axes(context));
+  std::vector<ResizeAxis> resized;
+  for (int axis : axes) {
+    const auto s = static_cast<size_t>(axis);
+    resized.push_back({axis, target.sizes[s], target.scales[s], 0, 1});
+  }
+  if (coordinates == "tf_crop_and_resize") {
+    CARREL_RETURN_IF_ERROR(read_roi(context, axes, &resized));
+  }
+  drop_unchanged(context, &resized);
+  return resize_by_axes(context, coordinates, mode, nearest, resized);
 }
 
 Result<Target> read_target(NodeContext& context) {
@@ -164,12 +192,20 @@ Status import_resize(NodeContext& context) {
       index_of({"round_prefer_floor", "floor", "ceil", "round_prefer_ceil"}, nearest_name);
   if (nearest < 0) return context.unsupported("nearest_mode '%s'", nearest_name.c_str());
   CARREL_ASSIGN(Target target, read_target(context));
-  CARREL_ASSIGN(const int64_t coordinate, read_coordinate(context, target));
+  const std::string coordinates =
+      context.string_attribute("coordinate_transformation_mode", "half_pixel");
   const bool shrinks = std::any_of(target.scales.begin(), target.scales.end(),
                                    [](float scale) { return scale < 1; });
   if (mode == 1 && shrinks && context.int_attribute("antialias", 0) != 0) {
     return context.unsupported("antialias");
   }
+  int64_t coordinate =
+      index_of({"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"}, coordinates);
+  if (coordinates == "half_pixel_symmetric" && is_half_pixel(context, target)) coordinate = 0;
+  if (coordinate < 0 && is_axis_coordinate(coordinates)) {
+    return finish_by_axes(context, coordinates, mode, nearest, target);
+  }
+  if (coordinate < 0) return context.unsupported("coordinates '%s'", coordinates.c_str());
   return finish_resize(context, mode, coordinate, nearest, std::move(target));
 }
 

@@ -28,6 +28,16 @@ TestCase resize(M m, const ResizeForm& form) {
   return m.finish();
 }
 
+TestCase crop(M m, const char* mode, const std::vector<float>& roi) {
+  m.in("x", {2, 3, 5, 4});
+  m.floats("roi", roi);
+  m.ints("sizes", {2, 3, 4, 6});
+  onnx::NodeProto& node = m.node("Resize", {"x", "roi", "", "sizes"});
+  set_string(node, "mode", mode);
+  set_string(node, "coordinate_transformation_mode", "tf_crop_and_resize");
+  return m.finish();
+}
+
 TestCase resize_axes(M m) {
   m.in("x", {2, 3, 5, 4});
   m.floats("scales", {2, 1.5f});
@@ -69,6 +79,26 @@ const Recipe kRecipes[] = {
     {"Resize", "linear, asymmetric", 13,
      [](M m) {
        return resize(m, {"linear", "asymmetric", nullptr, {1, 1, 1.5f, 2}, {}});
+     }},
+    {"Resize", "linear, tf_crop_and_resize", 13,
+     [](M m) {
+       return crop(m, "linear", {0, 0, 0.2f, 0.1f, 1, 1, 0.7f, 0.9f});
+     }},
+    {"Resize", "linear, tf_crop_and_resize beyond the input", 13,
+     [](M m) {
+       return crop(m, "linear", {0, 0, -0.3f, 0.1f, 1, 1, 0.7f, 1.4f});
+     }},
+    {"Resize", "nearest, tf_crop_and_resize", 13,
+     [](M m) {
+       return crop(m, "nearest", {0, 0, 0.2f, 0.15f, 1, 1, 0.7f, 0.9f});
+     }},
+    {"Resize", "linear, half_pixel_symmetric", 19,
+     [](M m) {
+       return resize(m, {"linear", "half_pixel_symmetric", nullptr, {1, 1, 1.3f, 0.7f}, {}});
+     }},
+    {"Resize", "nearest, half_pixel_symmetric", 19,
+     [](M m) {
+       return resize(m, {"nearest", "half_pixel_symmetric", nullptr, {1, 1, 1.3f, 1.7f}, {}});
      }},
     {"Resize", "axes", 18, resize_axes},
 };

@@ -1,0 +1,149 @@
+// resize_by_axes: every output position is a weighted sum of input positions of its axis.
+#include <algorithm>
+#include <cmath>
+
+#include "compiler/graph/fold_cost.h"
+#include "compiler/onnx/op_resize.h"
+
+namespace carrel {
+namespace {
+
+struct Positions {
+  std::vector<double> at;  // of each output element, in input elements
+  int64_t inputs = 0;
+  bool outside_is_zero = false;  // else clamped to the border
+};
+
+double position(const std::string& coordinates, const ResizeAxis& axis, int64_t inputs, int64_t o) {
+  const double n = static_cast<double>(inputs), m = static_cast<double>(axis.size);
+  const double at = static_cast<double>(o);
+  if (coordinates == "tf_half_pixel_for_nn") return (at + 0.5) / axis.scale;
+  if (coordinates == "half_pixel_symmetric") {
+    const double adjustment = m / (axis.scale * n);
+    return n / 2 * (1 - adjustment) + (at + 0.5) / axis.scale - 0.5;
+  }
+  if (axis.size == 1) return 0.5 * (axis.roi_start + axis.roi_end) * (n - 1);
+  return axis.roi_start * (n - 1) + at * (axis.roi_end - axis.roi_start) * (n - 1) / (m - 1);
+}
+
+Positions find_positions(const NodeContext& context, const std::string& coordinates,
+                         const ResizeAxis& axis) {
+  Positions positions;
+  positions.inputs = context.shape(0)[axis.axis];
+  positions.outside_is_zero = coordinates == "tf_crop_and_resize";
+  for (int64_t o = 0; o < axis.size; ++o) {
+    positions.at.push_back(position(coordinates, axis, positions.inputs, o));
+  }
+  return positions;
+}
+
+bool is_outside(const Positions& positions, double at) {
+  return positions.outside_is_zero && (at < 0 || at > static_cast<double>(positions.inputs - 1));
+}
+
+int64_t clamp_index(const Positions& positions, double at) {
+  return static_cast<int64_t>(std::clamp(at, 0.0, static_cast<double>(positions.inputs - 1)));
+}
+
+double rounded(double at, int64_t nearest) {
+  switch (nearest) {
+    case 0:
+      return std::ceil(at - 0.5);
+    case 1:
+      return std::floor(at);
+    case 2:
+      return std::ceil(at);
+    default:
+      return std::floor(at + 0.5);
+  }
+}
+
+Result<ValueId> gather_nearest(NodeContext& context, ValueId x, const ResizeAxis& axis,
+                               const Positions& positions, int64_t nearest) {
+  std::vector<int64_t> indices;
+  for (double at : positions.at) {
+    if (is_outside(positions, at)) return context.unsupported("nearest outside its input");
+    indices.push_back(clamp_index(positions, rounded(at, nearest)));
+  }
+  const ValueId list = context.add_const(Tensor::from_i64(Shape{axis.size}, indices));
+  Node node = context.make(OpType::kGather, {x, list});
+  node.attributes.ints["axis"] = {axis.axis};
+  return context.emit(std::move(node));
+}
+
+// [inputs][outputs]
+Tensor linear_weights(const Positions& positions) {
+  const int64_t outputs = static_cast<int64_t>(positions.at.size());
+  Tensor weights = Tensor::zeros(DType::kF32, Shape{positions.inputs, outputs});
+  const auto add = [&](int64_t from, int64_t to, double weight) {
+    weights.f32()[static_cast<size_t>(from * outputs + to)] += static_cast<float>(weight);
+  };
+  for (int64_t o = 0; o < outputs; ++o) {
+    const double at = positions.at[static_cast<size_t>(o)];
+    if (is_outside(positions, at)) continue;
+    const double low = std::floor(at);
+    add(clamp_index(positions, low), o, 1 - (at - low));
+    add(clamp_index(positions, low + 1), o, at - low);
+  }
+  return weights;
+}
+
+Result<ValueId> swap_with_last(NodeContext& context, ValueId x, int axis) {
+  const int rank = context.value(x).shape.rank();
+  if (axis == rank - 1) return x;
+  Node node = context.make(OpType::kTranspose, {x});
+  std::vector<int64_t>& perm = node.attributes.ints["perm"];
+  for (int i = 0; i < rank; ++i) perm.push_back(i);
+  std::swap(perm[static_cast<size_t>(axis)], perm.back());
+  return context.emit(std::move(node));
+}
+
+Result<ValueId> multiply_linear(NodeContext& context, ValueId x, const ResizeAxis& axis,
+                                const Positions& positions) {
+  const ValueId weights = context.add_const(linear_weights(positions));
+  CARREL_ASSIGN(const ValueId turned, swap_with_last(context, x, axis.axis));
+  CARREL_ASSIGN(const ValueId product,
+                context.emit(context.make(OpType::kMatMul, {turned, weights})));
+  return swap_with_last(context, product, axis.axis);
+}
+
+// A file's few bytes may not become large tables.
+Status check_sizes(const NodeContext& context, const ResizeAxis& axis) {
+  uint64_t cells = 0;
+  const auto inputs = static_cast<uint64_t>(context.shape(0)[axis.axis]);
+  const bool counted =
+      axis.size > 0 && checked_mul(inputs, static_cast<uint64_t>(axis.size), &cells);
+  if (counted && cells <= kFoldBytesLimit / sizeof(int64_t)) return ok_status();
+  return context.unsupported("%lld output positions from these coordinates",
+                             static_cast<long long>(axis.size));
+}
+
+}  // namespace
+
+bool is_axis_coordinate(const std::string& name) {
+  return name == "half_pixel_symmetric" || name == "tf_half_pixel_for_nn" ||
+         name == "tf_crop_and_resize";
+}
+
+Status resize_by_axes(NodeContext& context, const std::string& coordinates, int64_t mode,
+                      int64_t nearest, const std::vector<ResizeAxis>& axes) {
+  ValueId x = context.input(0);
+  for (const ResizeAxis& axis : axes) {
+    CARREL_RETURN_IF_ERROR(check_sizes(context, axis));
+    const Positions positions = find_positions(context, coordinates, axis);
+    const bool outside = std::any_of(positions.at.begin(), positions.at.end(),
+                                     [&](double at) { return is_outside(positions, at); });
+    if (outside && context.float_attribute("extrapolation_value", 0) != 0) {
+      return context.unsupported("extrapolation_value other than 0");
+    }
+    if (mode == 0) {
+      CARREL_ASSIGN(x, gather_nearest(context, x, axis, positions, nearest));
+    } else {
+      CARREL_ASSIGN(x, multiply_linear(context, x, axis, positions));
+    }
+  }
+  context.set_output(0, x);
+  return ok_status();
+}
+
+}  // namespace carrel
