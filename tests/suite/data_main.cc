@@ -29,6 +29,7 @@ constexpr int64_t kOracleBatch = 500;  // bounds ONNX Runtime's memory
 // The trained ResNet-8 on all test images in ONNX Runtime (README.md beside the data): 75.48 %.
 constexpr int kImages = 10'000, kCorrect = 7548;
 constexpr int kMostOtherClasses = 2;
+constexpr double kTolerance = 1e-4;
 
 // Empty if there is no data.
 std::string data_folder() {
@@ -120,20 +121,28 @@ struct Answers {
   }
 };
 
-// All pictures as one batch, in 1 MiB of a trusted process. The oracle's tolerance holds here too.
-void classify(const std::string& model, const Tensor& pictures, Answers* answers) {
+// All pictures as one batch, in 1 MiB of a trusted process. With half-precision storage the logits
+// are compared with those of weights rounded alike, the classes with those of the weights as they
+// are.
+void classify(const std::string& model, const Tensor& pictures, StoredType stored,
+              Answers* answers) {
   const std::string onnx_path = data_folder() + "/models/" + model;
-  const auto expected = oracle_output(onnx_path, pictures, kOracleBatch);
-  ASSERT_TRUE(expected.ok()) << expected.error().message();
+  const auto exact = oracle_output(onnx_path, pictures, kOracleBatch);
+  ASSERT_TRUE(exact.ok()) << exact.error().message();
   const auto graph = import_network(onnx_path);
   ASSERT_TRUE(graph.ok()) << graph.error().message();
-  const auto sealed = SealedNetwork::make(*graph, StoredType::kF32, {});
+  const auto expected =
+      stored == StoredType::kF32 ? exact : rounded_output(*graph, pictures, kOracleBatch);
+  ASSERT_TRUE(expected.ok()) << expected.error().message();
+  const auto sealed = SealedNetwork::make(*graph, stored, {});
   ASSERT_TRUE(sealed.ok()) << sealed.error().message();
-  CaseChecker checker(*sealed, pictures, *expected, 1e-4, detect_cpu());
+  CaseChecker checker(*sealed, pictures, *expected, kTolerance, detect_cpu());
   checker.check({Strategy::kAuto, kBudgetBytes, 1, PlatformKind::kProcess}, 1);
   if (testing::Test::HasFatalFailure()) return;
+  std::printf("%s: greatest relative error %.2g; of exact weights %.2g\n", model.c_str(),
+              checker.worst_error(), relative_error(checker.first_output(), *exact));
   answers->ours = top_classes(checker.first_output());
-  answers->theirs = top_classes(*expected);
+  answers->theirs = top_classes(*exact);
 }
 
 int count_correct(const std::vector<int>& answers, const std::vector<int>& truth) {
@@ -148,10 +157,21 @@ TEST(Cifar, Subset) {
   ASSERT_TRUE(pictures.ok()) << pictures.error().message();
   ASSERT_EQ(pictures->classes.size(), kImages / 20u);
   Answers answers;
-  ASSERT_NO_FATAL_FAILURE(classify("resnet8_cifar10.onnx", pictures->values, &answers));
+  ASSERT_NO_FATAL_FAILURE(
+      classify("resnet8_cifar10.onnx", pictures->values, StoredType::kF32, &answers));
   EXPECT_EQ(answers.different(), 0);
   // Three standard deviations of a sample of 500 around 75.48 %.
   EXPECT_NEAR(count_correct(answers.ours, pictures->classes), kCorrect / 20, 29);
+}
+
+TEST(Cifar, HalfPrecisionStorage) {
+  SKIP_WITHOUT_DATA();
+  const auto pictures = cifar_pictures(20);
+  ASSERT_TRUE(pictures.ok()) << pictures.error().message();
+  Answers answers;
+  ASSERT_NO_FATAL_FAILURE(
+      classify("resnet8_cifar10.onnx", pictures->values, StoredType::kF16, &answers));
+  EXPECT_LE(answers.different(), 2);  // pictures between two classes
 }
 
 TEST(Cifar, Whole) {
@@ -160,7 +180,8 @@ TEST(Cifar, Whole) {
   ASSERT_TRUE(pictures.ok()) << pictures.error().message();
   ASSERT_EQ(pictures->classes.size(), static_cast<size_t>(kImages));
   Answers answers;
-  ASSERT_NO_FATAL_FAILURE(classify("resnet8_cifar10.onnx", pictures->values, &answers));
+  ASSERT_NO_FATAL_FAILURE(
+      classify("resnet8_cifar10.onnx", pictures->values, StoredType::kF32, &answers));
   EXPECT_LE(answers.different(), kMostOtherClasses);
   EXPECT_EQ(count_correct(answers.theirs, pictures->classes), kCorrect);
   EXPECT_NEAR(count_correct(answers.ours, pictures->classes), kCorrect, answers.different());
@@ -174,7 +195,11 @@ TEST(Photos, PersonOrNot) {
   ASSERT_TRUE(pictures.ok()) << pictures.error().message();
   ASSERT_EQ(pictures->values.shape[0], 40);
   Answers answers;
-  ASSERT_NO_FATAL_FAILURE(classify("mobilenetv1_025_vww96.onnx", pictures->values, &answers));
+  ASSERT_NO_FATAL_FAILURE(
+      classify("mobilenetv1_025_vww96.onnx", pictures->values, StoredType::kF32, &answers));
+  EXPECT_EQ(answers.different(), 0);
+  ASSERT_NO_FATAL_FAILURE(
+      classify("mobilenetv1_025_vww96.onnx", pictures->values, StoredType::kF16, &answers));
   EXPECT_EQ(answers.different(), 0);
   // Both classes occur, so the comparison says something.
   EXPECT_NE(std::count(answers.ours.begin(), answers.ours.end(), 0), 0);

@@ -44,6 +44,21 @@ Result<Graph> import_network(const std::string& onnx_path) {
   return optimize(std::move(graph), eval_node);
 }
 
+Result<Tensor> rounded_output(const Graph& graph, const Tensor& input, int64_t batch) {
+  Graph rounded = graph;
+  for (Value& value : rounded.values) {
+    if (!value.is_const() || value.type != DType::kF32 || value.shape.rank() < 2) continue;
+    auto weights = std::make_shared<Tensor>(*value.constant);
+    for (float& w : weights->f32()) w = static_cast<float>(static_cast<_Float16>(w));
+    value.constant = std::move(weights);
+  }
+  const std::string path = new_path() + ".onnx";
+  CARREL_RETURN_IF_ERROR(export_onnx_file(rounded, path));
+  Result<Tensor> answer = oracle_output(path, input, batch);
+  std::filesystem::remove(path);
+  return answer;
+}
+
 Result<SealedNetwork> SealedNetwork::make(const Graph& graph, StoredType stored,
                                           std::vector<PlanRequest> programs) {
   SealedNetwork network;

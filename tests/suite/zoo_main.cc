@@ -62,23 +62,6 @@ Result<Question> ask(const ZooOptions& options) {
   return question;
 }
 
-// What ONNX Runtime answers for the network with its weights rounded to half precision: separates
-// what the format loses from what the engine does.
-Result<Tensor> ask_rounded(const Question& question) {
-  Graph rounded = question.graph;
-  for (Value& value : rounded.values) {
-    if (!value.is_const() || value.type != DType::kF32 || value.shape.rank() < 2) continue;
-    auto weights = std::make_shared<Tensor>(*value.constant);
-    for (float& w : weights->f32()) w = static_cast<float>(static_cast<_Float16>(w));
-    value.constant = std::move(weights);
-  }
-  const std::string path = cache_folder() + "/tmp-" + std::to_string(getpid()) + "-rounded.onnx";
-  CARREL_RETURN_IF_ERROR(export_onnx_file(rounded, path));
-  Result<Tensor> answer = oracle_output(path, question.input, 1);
-  std::filesystem::remove(path);
-  return answer;
-}
-
 // Budgets of a strategy and thread count: the least that works, and what people ask for beyond it.
 class Budgets {
  public:
@@ -141,7 +124,7 @@ void run_cases(const Question& question, const NetworkCase& network,
     if (testing::Test::HasFatalFailure()) return;
   }
   if (network.stored == StoredType::kF16) {
-    const auto rounded = ask_rounded(question);
+    const auto rounded = rounded_output(question.graph, question.input, 1);
     ASSERT_TRUE(rounded.ok()) << rounded.error().message();
     EXPECT_LE(relative_error(checker.first_output(), *rounded), kTolerance32)
         << "with weights rounded alike";
