@@ -180,4 +180,6 @@ void Table::print() const {
   }
 }
 
+std::string check_file_name(const std::string& name) { return name.empty() ? "a file name is empty" : ""; }
+
 }  // namespace carrel::cli

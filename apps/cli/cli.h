@@ -105,4 +105,7 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// For CLI::Option::check: what is wrong with `name` as a file to write, or nothing.
+std::string check_file_name(const std::string& name);
+
 }  // namespace carrel::cli

@@ -193,10 +193,11 @@ void add_plan(CLI::App& app) {
   command->add_option("--precision", options->precision, "of stored weights, for an ONNX file")
       ->check(CLI::IsMember({"fp32", "fp16"}))->capture_default_str();
   command->add_option("--dim", options->dims, "value of a symbolic dimension")->type_name("NAME=VALUE");
-  command->add_option("--html", options->html, "write a self-contained page with diagrams")->type_name("FILE");
+  command->add_option("--html", options->html, "write a self-contained page with diagrams")->type_name("FILE")
+      ->check(check_file_name);
   CLI::Option* key = command->add_option("--key", options->key, "key file, to seal the program")->type_name("KEY");
   command->add_option("--seal-into", options->seal_into, "sealed file that gets the program")
-      ->type_name("MODEL.carrel")->needs(key);
+      ->type_name("MODEL.carrel")->check(check_file_name)->needs(key);
   command->add_flag("--json", options->json, "print one JSON object");
   add_example(command, "carrel plan resnet50.onnx --memory 8MiB --html plan.html");
   command->callback([options] { run(*options); });

@@ -198,6 +198,7 @@ void add_run(CLI::App& app) {
   add_size(command, "--memory", &options->budget_bytes, "every writable byte of the trusted side")->required();
   add_input_options(command, options.get());
   command->add_option("-o,--output", options->output, "write outputs: .npy for one, .npz for all by name")
+      ->check(check_file_name)
       ->type_name("FILE");
   command->add_option("--platform", options->platform, "wall around the engine; inproc has none")
       ->check(CLI::IsMember({"process", "inproc"}))->capture_default_str();

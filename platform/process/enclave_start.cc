@@ -48,6 +48,7 @@ Status harden_process() {
   // A broken channel is an error to return, not a signal; Ctrl-C is the launcher's to handle.
   signal(SIGPIPE, SIG_IGN);
   signal(SIGINT, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a small file size limit refuses hidden memory; the fallback takes over
   if (syscall(SYS_close_range, kFirstUnusedFd, ~0u, 0) != 0)
     return platform_error("cannot close descriptors");
   // Memory locking up to the hard limit: memfd_secret is charged to it.
