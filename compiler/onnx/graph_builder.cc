@@ -189,6 +189,7 @@ class GraphBuilder {
     NodeContext context(&build_, &proto, label, std::move(inputs));
     Status status = entry->handler(context);
     if (status.ok()) status = context.attribute_status();
+    if (status.ok()) status = context.constants_status();
     if (!status.ok() && status.error().code() == ErrorCode::kUnsupported) {
       report(label, entry->name, status.error().message());
       return ok_status();

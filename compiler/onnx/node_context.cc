@@ -13,10 +13,6 @@ namespace {
 
 using AttributeProto = onnx::AttributeProto;
 
-// Constants computed during one import, all together; position tables and masks of real networks
-// are far smaller.
-constexpr uint64_t kMaxFoldedTotal = uint64_t{2} << 30;
-
 Error message(ErrorCode code, const std::string& name, const char* format, va_list arguments) {
   char text[200];
   std::vsnprintf(text, sizeof(text), format, arguments);
@@ -133,7 +129,13 @@ Node NodeContext::make(OpType op, std::initializer_list<ValueId> inputs) const {
   return node;
 }
 
+Status NodeContext::constants_status() const {
+  if (build_.folded_bytes <= kMaxFoldedTotal) return ok_status();
+  return invalid("its constants grow too large");
+}
+
 ValueId NodeContext::add_const(Tensor tensor) {
+  build_.folded_bytes += tensor.data.size();
   return build_.graph.add_const(name_ + ".constant", std::move(tensor));
 }
 
@@ -182,7 +184,7 @@ Status NodeContext::fold(const Node& node) {
     const Value& value = graph.value(id);
     build_.folded_bytes += static_cast<uint64_t>(value.shape.count()) * dtype_size(value.type);
   }
-  if (build_.folded_bytes > kMaxFoldedTotal) return invalid("its constants grow too large");
+  CARREL_RETURN_IF_ERROR(constants_status());
   Result<std::vector<Tensor>> folded = build_.options->fold(graph, node);
   if (!folded.ok()) {
     if (folded.error().code() == ErrorCode::kUnsupported) return ok_status();

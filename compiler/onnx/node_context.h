@@ -12,6 +12,10 @@
 
 namespace carrel {
 
+// Constants computed during one import, all together; position tables and masks of real networks
+// are far smaller.
+inline constexpr uint64_t kMaxFoldedTotal = uint64_t{2} << 30;
+
 // The graph under construction.
 struct Build {
   Graph graph;
@@ -55,6 +59,8 @@ class NodeContext {
   std::vector<float> floats_attribute(const char* name);
   const onnx::TensorProto* tensor_attribute(const char* name);
   Status attribute_status() const;
+  // All constants computed so far stay within kMaxFoldedTotal.
+  Status constants_status() const;
 
   // A constant input's elements. kUnsupported: "WHAT is not constant".
   Result<std::vector<int64_t>> const_ints(size_t i, const char* what) const;

@@ -1,6 +1,5 @@
 // Operators of two and more tensors with NumPy broadcasting, PRelu, Identity and Dropout.
 #include "compiler/graph/fold_cost.h"
-#include "compiler/graph/infer_internal.h"
 #include "compiler/onnx/node_context.h"
 
 namespace carrel {
@@ -58,16 +57,13 @@ Status import_identity(NodeContext& context) {
   return ok_status();
 }
 
-// Everything is kept.
-Status emit_mask(NodeContext& context) {
+// Everything is kept. A mask beyond the limit is left out, and missed only where it is read.
+void emit_mask(NodeContext& context) {
   const Shape& shape = context.shape(0);
-  if (static_cast<uint64_t>(shape.count()) > kFoldBytesLimit / sizeof(int64_t)) {
-    return context.unsupported("a mask of %s", shape_text(shape).c_str());
-  }
+  if (static_cast<uint64_t>(shape.count()) > kFoldBytesLimit / sizeof(int64_t)) return;
   Tensor mask = Tensor::zeros(DType::kI64, shape);
   for (int64_t& kept : mask.i64()) kept = 1;
   context.set_output(1, context.add_const(std::move(mask)));
-  return ok_status();
 }
 
 // Inference only: the identity, unless a constant training_mode asks for more.
@@ -84,7 +80,8 @@ Status import_dropout(NodeContext& context) {
     if (training[0] != 0 && ratio != 0) return context.unsupported("training");
   }
   CARREL_RETURN_IF_ERROR(import_identity(context));
-  return context.output_count() > 1 ? emit_mask(context) : ok_status();
+  if (context.output_count() > 1) emit_mask(context);
+  return ok_status();
 }
 
 constexpr OperatorEntry kOperators[] = {

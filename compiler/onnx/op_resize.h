@@ -18,8 +18,9 @@ struct ResizeAxis {
 bool is_axis_coordinate(const std::string& name);
 
 // Sets output 0. mode: 0 nearest (one Gather per axis), 1 linear (one product with a constant
-// matrix per axis). `nearest` as in OpType::kResize. Errors: kUnsupported where positions outside
-// the input ask for an extrapolation that zeros do not give.
+// matrix per axis). `nearest` as in OpType::kResize. Positions outside the input:
+// tf_crop_and_resize gives extrapolation_value, the others clamp. Errors: kUnsupported where the
+// tables would be large.
 Status resize_by_axes(NodeContext& context, const std::string& coordinates, int64_t mode,
                       int64_t nearest, const std::vector<ResizeAxis>& axes);
 

@@ -58,32 +58,39 @@ double rounded(double at, int64_t nearest) {
   }
 }
 
+bool any_outside(const Positions& positions) {
+  return std::any_of(positions.at.begin(), positions.at.end(),
+                     [&](double at) { return is_outside(positions, at); });
+}
+
 Result<ValueId> gather_nearest(NodeContext& context, ValueId x, const ResizeAxis& axis,
                                const Positions& positions, int64_t nearest) {
   std::vector<int64_t> indices;
-  for (double at : positions.at) {
-    if (is_outside(positions, at)) return context.unsupported("nearest outside its input");
-    indices.push_back(clamp_index(positions, rounded(at, nearest)));
-  }
+  for (double at : positions.at) indices.push_back(clamp_index(positions, rounded(at, nearest)));
   const ValueId list = context.add_const(Tensor::from_i64(Shape{axis.size}, indices));
   Node node = context.make(OpType::kGather, {x, list});
   node.attributes.ints["axis"] = {axis.axis};
   return context.emit(std::move(node));
 }
 
-// [inputs][outputs]
-Tensor linear_weights(const Positions& positions) {
+// [inputs][outputs]; columns of positions outside are zero.
+Tensor weights_of(const Positions& positions, int64_t mode, int64_t nearest) {
   const int64_t outputs = static_cast<int64_t>(positions.at.size());
   Tensor weights = Tensor::zeros(DType::kF32, Shape{positions.inputs, outputs});
-  const auto add = [&](int64_t from, int64_t to, double weight) {
-    weights.f32()[static_cast<size_t>(from * outputs + to)] += static_cast<float>(weight);
+  const auto add = [&](double from, int64_t to, double weight) {
+    const int64_t row = clamp_index(positions, from);
+    weights.f32()[static_cast<size_t>(row * outputs + to)] += static_cast<float>(weight);
   };
   for (int64_t o = 0; o < outputs; ++o) {
     const double at = positions.at[static_cast<size_t>(o)];
     if (is_outside(positions, at)) continue;
+    if (mode == 0) {
+      add(rounded(at, nearest), o, 1);
+      continue;
+    }
     const double low = std::floor(at);
-    add(clamp_index(positions, low), o, 1 - (at - low));
-    add(clamp_index(positions, low + 1), o, at - low);
+    add(low, o, 1 - (at - low));
+    add(low + 1, o, at - low);
   }
   return weights;
 }
@@ -98,9 +105,8 @@ Result<ValueId> swap_with_last(NodeContext& context, ValueId x, int axis) {
   return context.emit(std::move(node));
 }
 
-Result<ValueId> multiply_linear(NodeContext& context, ValueId x, const ResizeAxis& axis,
-                                const Positions& positions) {
-  const ValueId weights = context.add_const(linear_weights(positions));
+Result<ValueId> multiply(NodeContext& context, ValueId x, const ResizeAxis& axis, Tensor table) {
+  const ValueId weights = context.add_const(std::move(table));
   CARREL_ASSIGN(const ValueId turned, swap_with_last(context, x, axis.axis));
   CARREL_ASSIGN(const ValueId product,
                 context.emit(context.make(OpType::kMatMul, {turned, weights})));
@@ -118,6 +124,47 @@ Status check_sizes(const NodeContext& context, const ResizeAxis& axis) {
                              static_cast<long long>(axis.size));
 }
 
+// Output elements with a position outside, which are 0 so far, become `value`.
+class Extrapolation {
+ public:
+  Extrapolation(int rank, float value) : value_(value) {
+    for (int i = 0; i < rank; ++i) outside_.push_back({false});
+  }
+  void add(const ResizeAxis& axis, const Positions& positions) {
+    std::vector<bool>& outside = outside_[static_cast<size_t>(axis.axis)];
+    outside.clear();
+    for (double at : positions.at) outside.push_back(is_outside(positions, at));
+    any_ = true;
+  }
+  Result<ValueId> apply(NodeContext& context, ValueId x) const {
+    if (!any_ || value_ == 0) return x;
+    Shape shape;
+    for (const auto& outside : outside_) {
+      CARREL_CHECK(shape.push_back(static_cast<int64_t>(outside.size())));
+    }
+    const Result<uint64_t> count = shape.element_count();
+    if (!count.ok() || *count > kFoldBytesLimit / sizeof(int64_t)) {
+      return context.unsupported("so many positions outside its input");
+    }
+    Tensor table = Tensor::zeros(DType::kF32, shape);
+    for (size_t i = 0; i < table.f32().size(); ++i) table.f32()[i] = is_out(i) ? value_ : 0;
+    return context.emit(context.make(OpType::kAdd, {x, context.add_const(std::move(table))}));
+  }
+
+ private:
+  bool is_out(size_t index) const {
+    bool out = false;
+    for (size_t d = outside_.size(); d-- > 0; index /= outside_[d].size()) {
+      out = out || outside_[d][index % outside_[d].size()];
+    }
+    return out;
+  }
+
+  std::vector<std::vector<bool>> outside_;  // by axis; one element where all are inside
+  float value_;
+  bool any_ = false;
+};
+
 }  // namespace
 
 bool is_axis_coordinate(const std::string& name) {
@@ -128,20 +175,20 @@ bool is_axis_coordinate(const std::string& name) {
 Status resize_by_axes(NodeContext& context, const std::string& coordinates, int64_t mode,
                       int64_t nearest, const std::vector<ResizeAxis>& axes) {
   ValueId x = context.input(0);
+  Extrapolation extrapolation(context.shape(0).rank(),
+                              context.float_attribute("extrapolation_value", 0));
   for (const ResizeAxis& axis : axes) {
     CARREL_RETURN_IF_ERROR(check_sizes(context, axis));
     const Positions positions = find_positions(context, coordinates, axis);
-    const bool outside = std::any_of(positions.at.begin(), positions.at.end(),
-                                     [&](double at) { return is_outside(positions, at); });
-    if (outside && context.float_attribute("extrapolation_value", 0) != 0) {
-      return context.unsupported("extrapolation_value other than 0");
-    }
-    if (mode == 0) {
+    const bool outside = any_outside(positions);
+    if (outside) extrapolation.add(axis, positions);
+    if (mode == 0 && !outside) {
       CARREL_ASSIGN(x, gather_nearest(context, x, axis, positions, nearest));
     } else {
-      CARREL_ASSIGN(x, multiply_linear(context, x, axis, positions));
+      CARREL_ASSIGN(x, multiply(context, x, axis, weights_of(positions, mode, nearest)));
     }
   }
+  CARREL_ASSIGN(x, extrapolation.apply(context, x));
   context.set_output(0, x);
   return ok_status();
 }

@@ -35,6 +35,7 @@ TestCase crop(M m, const char* mode, const std::vector<float>& roi) {
   onnx::NodeProto& node = m.node("Resize", {"x", "roi", "", "sizes"});
   set_string(node, "mode", mode);
   set_string(node, "coordinate_transformation_mode", "tf_crop_and_resize");
+  set_float(node, "extrapolation_value", -1.5f);
   return m.finish();
 }
 
@@ -91,6 +92,10 @@ const Recipe kRecipes[] = {
     {"Resize", "nearest, tf_crop_and_resize", 13,
      [](M m) {
        return crop(m, "nearest", {0, 0, 0.2f, 0.15f, 1, 1, 0.7f, 0.9f});
+     }},
+    {"Resize", "nearest, tf_crop_and_resize beyond the input", 13,
+     [](M m) {
+       return crop(m, "nearest", {0, 0, -0.3f, 0.1f, 1, 1, 0.7f, 1.4f});
      }},
     {"Resize", "linear, half_pixel_symmetric", 19,
      [](M m) {
