@@ -11,6 +11,7 @@ namespace carrel {
 
 class Shape {
  public:
+  static constexpr uint64_t kMaxElements = uint64_t{1} << 38;  // 1 TiB of float32, the engine's limit
   static constexpr int kMaxRank = 8;
   Shape() = default;
   Shape(std::initializer_list<int64_t> dims) {
@@ -31,16 +32,20 @@ class Shape {
     for (int i = rank_; i < rank; ++i) dims_[static_cast<size_t>(i)] = 1;
     rank_ = rank;
   }
-  // Product of the dimensions; kInvalidInput if one is negative or the product exceeds 2^40.
+  // Product of the dimensions; kInvalidInput if one is negative or the product exceeds kMaxElements, where a dimension
+  // of 0 counts as 1, so that products of any of them stay bounded too.
   Result<uint64_t> element_count() const {
-    uint64_t count = 1;
+    uint64_t largest = 1;
+    bool empty = false;
     for (int i = 0; i < rank_; ++i) {
-      if ((*this)[i] < 0 || !checked_mul(count, static_cast<uint64_t>((*this)[i]), &count) ||
-          count > (uint64_t{1} << 40)) {
+      const int64_t dim = (*this)[i];
+      empty |= dim == 0;
+      if (dim < 0 || !checked_mul(largest, dim > 0 ? static_cast<uint64_t>(dim) : 1, &largest) ||
+          largest > kMaxElements) {
         return Error(ErrorCode::kInvalidInput, "a tensor shape is negative or too large");
       }
     }
-    return count;
+    return empty ? uint64_t{0} : largest;
   }
   // Like element_count, for shapes already known to be valid.
   int64_t count() const {
