@@ -24,8 +24,10 @@ namespace {
 constexpr uint64_t kLeast = 0;  // as a wanted budget: the least that works
 constexpr uint64_t kMostAutoLeastBytes = 4 * kMiB;
 constexpr uint64_t kMostBytes = 128 * kMiB;
-// Of the logits' largest: rounding alone in fp32, weights of 11 bits in fp16.
-constexpr double kTolerance32 = 1e-4, kTolerance16 = 2e-3;
+// Of the logits' largest. fp16 storage is held to kTolerance32 against ONNX Runtime with weights rounded alike: that is what
+// carrel adds. What the rounding itself does to these untrained networks is printed (up to 3e-2; 2e-3 is aimed at and
+// missed by the deep ones without normalisation), and only a gross error fails here.
+constexpr double kTolerance32 = 1e-4, kTolerance16 = 5e-2;
 constexpr int kRepeats = 2;  // cold, then with whatever weights stay resident
 
 double tolerance_of(StoredType stored) {
