@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kTagRoom = 64;  // a streamed tile's tag beside it, keeping buffers 64-aligned
 // Fragmentation and the program's own size are known only after lowering; each round takes back what was too much.
-constexpr int kMaxRounds = 12;
+constexpr int kMaxRounds = 48;
 
 ScheduleLimits limits_of(Strategy strategy, uint64_t arena_bytes) {
   ScheduleLimits limits;
@@ -123,6 +123,8 @@ Result<Plan> plan_once(const Context& context) {
     Result<Candidate> other = try_share(context, &cache, cost, share, true);
     if (other.ok() && (!best.ok() || other->seconds < best->seconds)) best = std::move(other);
   }
+  // The steps that keep weights make the program longer.
+  if (!best.ok()) best = try_share(context, &cache, cost, 1.0, false);
   if (!best.ok()) return best.error();
   Plan plan;
   plan.request = context.request;
@@ -151,7 +153,10 @@ Result<uint64_t> search_least(Context context) {
     const uint64_t middle = low + (high - low) / 2;
     (fits(middle) ? high : low) = middle;
   }
-  return round_up(high, 4096);
+  // More memory need not mean that the rounds end, so the rounded budget is tried too.
+  uint64_t least = round_up(high, 4096);
+  while (!fits(least)) least += 4096;
+  return least;
 }
 
 }  // namespace
