@@ -61,7 +61,12 @@ class FuzzedSession : public ScriptedHost {
       dead_ = true;
       CARREL_CHECK(all_zero(world_.trusted));
     }
-    if (reply.ok != 0 && request.kind == RequestKind::kRun) check_output(request.args[0]);
+    if (reply.ok == 0 || request.kind != RequestKind::kRun) return;
+    // A counter used twice would be a nonce used twice.
+    CARREL_CHECK(!any_run_ || request.args[0] > last_counter_);
+    any_run_ = true;
+    last_counter_ = request.args[0];
+    check_output(request.args[0]);
   }
 
  private:
@@ -77,6 +82,8 @@ class FuzzedSession : public ScriptedHost {
   const Scenario& scenario_;
   ScriptedWorld world_;
   bool dead_ = false;
+  bool any_run_ = false;
+  uint64_t last_counter_ = 0;
   std::vector<float> output_;
 };
 

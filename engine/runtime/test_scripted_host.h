@@ -217,15 +217,16 @@ class ScriptedHost : public Host, public TraceSink {
     if (!bytes.empty()) bytes[script_.below(bytes.size())] ^= std::byte{1};
   }
   Result<Request> request(uint8_t choice) {
-    last_ = prepared_ ? run_request() : world_.prepare;
     switch (choice) {
       case 1:
         last_ = {RequestKind::kRun, 0, {script_.number(8)}};
         break;
       case 2:
+        last_ = honest_request();
         last_.args[script_.next() % 3] += script_.number(8);
         break;
       case 3:
+        last_ = honest_request();
         last_.kind = static_cast<RequestKind>(script_.number(4));
         break;
       case 4:
@@ -244,15 +245,20 @@ class ScriptedHost : public Host, public TraceSink {
       case 8:
         return error();
       case 9:
+        last_ = honest_request();
         last_.args[0] = script_.next();
         break;  // inputs of another counter
+      case 10:
+        break;  // the same once more
       default:
+        last_ = honest_request();
         break;
     }
     prepared_ |= last_.kind == RequestKind::kPrepare;
     return last_;
   }
-  Request run_request() {
+  Request honest_request() {
+    if (!prepared_) return world_.prepare;
     seal_inputs(++counter_);
     return {RequestKind::kRun, 0, {counter_}};
   }
