@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/half.h"
 #include "compiler/graph/fold_cost.h"
-#include "compiler/onnx/half.h"
 #include "compiler/onnx/node_context.h"
 
 namespace carrel {

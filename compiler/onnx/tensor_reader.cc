@@ -3,8 +3,8 @@
 #include <cmath>
 #include <memory>
 
+#include "base/half.h"
 #include "compiler/onnx/external_data.h"
-#include "compiler/onnx/half.h"
 #include "compiler/onnx/names.h"
 
 namespace carrel {

@@ -10,6 +10,7 @@
 #include "compiler/seal/file.h"
 #include "compiler/seal/keys.h"
 #include "compiler/seal/manifest.h"
+#include "compiler/seal/round_half.h"
 #include "compiler/seal/seal.h"
 #include "engine/kernels/rows/rows.h"
 
@@ -34,6 +35,13 @@ Status check_half_range(std::span<const float> weights, const char* layer) {
     }
   }
   return ok_status();
+}
+
+// Weights of one output channel. Tensors that are no filters count element by element: each is rounded on its own.
+size_t filter_size(const WeightsShape& shape) {
+  const size_t taps = size_t{shape.kernel_h} * shape.kernel_w;
+  if (shape.kind == WeightsKind::kConv) return shape.in_channels * taps;
+  return shape.kind == WeightsKind::kDepthwise ? taps : 1;
 }
 
 // Some whole panels of a stream: a stream of its own with the same bytes.
@@ -192,9 +200,11 @@ Result<SealedHeader> new_header(const SecretKey& key, uint64_t tiles_bytes) {
 
 Status write_tiles(const Graph& graph, const StreamPlan& streams, TileWriter* tiles) {
   for (size_t s = 0; s < streams.streams.size(); ++s) {
-    CARREL_ASSIGN(const StreamWeights weights, stream_weights(graph, streams, s));
-    if (streams.streams[s].shape.stored == StoredType::kF16) {
+    CARREL_ASSIGN(StreamWeights weights, stream_weights(graph, streams, s));
+    const WeightsShape& shape = streams.streams[s].shape;
+    if (shape.stored == StoredType::kF16) {
       CARREL_RETURN_IF_ERROR(check_half_range(weights.weights, layer_name(graph, streams.sources[s])));
+      round_to_half(weights.weights, filter_size(shape));
     }
     CARREL_RETURN_IF_ERROR(tiles->write_stream(streams.streams[s], weights));
   }

@@ -47,16 +47,17 @@ void TensorRandom::fill_normal(std::span<float> out, double mean, double deviati
   }
 }
 
-void TensorRandom::fill_centred_rows(std::span<float> out, double deviation,
-                                     uint64_t row_count) const {
+void TensorRandom::fill_damped_rows(std::span<float> out, double deviation, uint64_t row_count,
+                                    double mean_kept) const {
   CARREL_CHECK(row_count > 0 && out.size() % row_count == 0);
   const double scale = deviation / bell_deviation();
   for (uint64_t begin = 0; begin < out.size(); begin += row_count) {
     int64_t sum = 0;
     for (uint64_t i = begin; i < begin + row_count; ++i) sum += bell(i);
-    const double mean = static_cast<double>(sum) / static_cast<double>(row_count);
+    const double shift =
+        (1 - mean_kept) * (static_cast<double>(sum) / static_cast<double>(row_count));
     for (uint64_t i = begin; i < begin + row_count; ++i) {
-      out[i] = static_cast<float>(scale * (static_cast<double>(bell(i)) - mean));
+      out[i] = static_cast<float>(scale * (static_cast<double>(bell(i)) - shift));
     }
   }
 }

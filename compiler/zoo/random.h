@@ -18,9 +18,10 @@ class TensorRandom {
   // out[i] = mean + deviation * z, z approximately standard normal: the sum of four 16-bit
   // uniforms, so |z| < 3.47.
   void fill_normal(std::span<float> out, double mean, double deviation) const;
-  // As fill_normal with mean 0, and each row of `row_count` (which divides out.size()) shifted to
-  // sum to zero.
-  void fill_centred_rows(std::span<float> out, double deviation, uint64_t row_count) const;
+  // As fill_normal with mean 0, then each row of `row_count` (which divides out.size()) shifted so
+  // that its mean is `mean_kept` times what it was.
+  void fill_damped_rows(std::span<float> out, double deviation, uint64_t row_count,
+                        double mean_kept) const;
   // out[i] uniform in [low, high).
   void fill_uniform(std::span<float> out, double low, double high) const;
 

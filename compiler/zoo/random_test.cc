@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 namespace carrel {
@@ -25,17 +26,23 @@ TEST(TensorRandom, NormalHasItsMomentsAndShortTails) {
   EXPECT_NEAR(fourth / n, 2.7, 0.05);  // 3 - 6/5 / 4: a sum of four uniforms
 }
 
-TEST(TensorRandom, CentredRowsSumToZero) {
-  std::vector<float> x(7 * 147);
-  TensorRandom(3, "conv.weight").fill_centred_rows(x, 0.1, 147);
-  for (size_t row = 0; row < 7; ++row) {
-    double sum = 0, squares = 0;
-    for (size_t i = 0; i < 147; ++i) {
-      sum += x[row * 147 + i];
-      squares += x[row * 147 + i] * x[row * 147 + i];
+double sum_of_row(const std::vector<float>& x, size_t row, size_t count) {
+  return std::accumulate(x.begin() + row * count, x.begin() + (row + 1) * count, 0.0);
+}
+
+TEST(TensorRandom, DampedRowsKeepAShareOfTheirMean) {
+  constexpr size_t kRow = 147, kRows = 7;
+  const TensorRandom random(3, "conv.weight");
+  std::vector<float> whole(kRows * kRow), damped(kRows * kRow), centred(kRows * kRow);
+  random.fill_normal(whole, 0, 0.1);
+  random.fill_damped_rows(damped, 0.1, kRow, 0.75);
+  random.fill_damped_rows(centred, 0.1, kRow, 0);
+  for (size_t row = 0; row < kRows; ++row) {
+    EXPECT_NEAR(sum_of_row(damped, row, kRow), 0.75 * sum_of_row(whole, row, kRow), 1e-6);
+    EXPECT_NEAR(sum_of_row(centred, row, kRow), 0, 1e-6);
+    for (size_t i = row * kRow + 1; i < (row + 1) * kRow; ++i) {
+      EXPECT_NEAR(damped[i] - damped[i - 1], whole[i] - whole[i - 1], 1e-7);
     }
-    EXPECT_NEAR(sum, 0, 1e-6);
-    EXPECT_NEAR(std::sqrt(squares / 147), 0.1, 0.03);
   }
 }
 

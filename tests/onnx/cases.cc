@@ -8,7 +8,7 @@
 #include <fstream>
 #include <set>
 
-#include "compiler/onnx/half.h"
+#include "base/half.h"
 
 namespace carrel::conformance {
 namespace {

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "compiler/eval/eval.h"
 #include "compiler/onnx/onnx.h"
+#include "compiler/seal/round_half.h"
 #include "engine/crypto/hash.h"
 #include "tests/suite/oracle.h"
 
@@ -49,7 +50,7 @@ Result<Tensor> rounded_output(const Graph& graph, const Tensor& input, int64_t b
   for (Value& value : rounded.values) {
     if (!value.is_const() || value.type != DType::kF32 || value.shape.rank() < 2) continue;
     auto weights = std::make_shared<Tensor>(*value.constant);
-    for (float& w : weights->f32()) w = static_cast<float>(static_cast<_Float16>(w));
+    round_to_half(weights->f32(), static_cast<size_t>(value.shape.count() / value.shape[0]));
     value.constant = std::move(weights);
   }
   const std::string path = new_path() + ".onnx";

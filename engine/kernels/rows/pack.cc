@@ -1,25 +1,10 @@
-#include <bit>
 #include <cstring>
 
+#include "base/half.h"
 #include "engine/kernels/rows/rows.h"
 
 namespace carrel {
 namespace {
-
-// Nearest half, ties to even; what is too large becomes infinity.
-uint16_t half_from_float(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x47800000u) return static_cast<uint16_t>(sign | 0x7c00u);
-  if (magnitude < 0x38800000u) {
-    // Denormal half: adding 1/2 leaves the rounded multiple of 2^-24 in the low bits.
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
-  }
-  const uint32_t rebased = magnitude - 0x38000000u;
-  return static_cast<uint16_t>(sign | ((rebased + 0xfffu + (rebased >> 13 & 1u)) >> 13));
-}
 
 class StreamWriter {
  public:
@@ -28,7 +13,7 @@ class StreamWriter {
   void put_float(float value) { put(&value, sizeof(value)); }
   void put_stored(float value, StoredType type) {
     if (type == StoredType::kF32) return put_float(value);
-    const uint16_t half = half_from_float(value);
+    const uint16_t half = f16_from_f32(value);
     put(&half, sizeof(half));
   }
   void pad_to_end() { std::memset(stream_.data() + used_, 0, stream_.size() - used_); }
