@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "compiler/schedule/allocate.h"
+#include "compiler/plan/placement.h"
 
 namespace carrel {
 namespace {
@@ -12,11 +12,14 @@ class Lowering {
  public:
   Lowering(const LayerGraph& graph, const StreamPlan& streams, const SchedProblem& problem, const Schedule& schedule,
            uint64_t arena_limit_bytes)
-      : graph_(graph), streams_(streams), problem_(problem), schedule_(schedule), limit_(arena_limit_bytes) {}
+      : graph_(graph), streams_(streams), problem_(problem), schedule_(schedule),
+        placement_(place(graph, problem, schedule, arena_limit_bytes)) {}
 
   Result<Lowered> run() {
-    place_objects();
-    keep_weights();
+    out_.arena_bytes = placement_.arena_bytes;
+    out_.kept_fetch_bytes = placement_.kept_fetch_bytes;
+    kept_descs_.assign(graph_.tensors.size(), kNone16);
+    ring_descs_.resize(schedule_.segments.size());
     add_boundary_stores();
     out_.tables.streams = streams_.streams;
     for (uint32_t s = 0; s < schedule_.segments.size(); ++s) CARREL_RETURN_IF_ERROR(lower_segment(s));
@@ -26,11 +29,6 @@ class Lowering {
   }
 
  private:
-  struct Placed {
-    int object = -1;
-    uint16_t desc = kNone16;
-  };
-
   const Segment& segment(uint32_t s) const { return schedule_.segments[s]; }
   const Layer& layer(NodeIndex n) const { return graph_.layers[static_cast<size_t>(n)]; }
   const PlanTensor& tensor(TensorIndex t) const { return graph_.tensors[static_cast<size_t>(t)]; }
@@ -39,85 +37,9 @@ class Lowering {
     return segment(s).weights[static_cast<size_t>(n - segment(s).first)];
   }
 
-  uint32_t segment_of(NodeIndex n) const {
-    uint32_t s = 0;
-    while (segment(s).end <= n) ++s;
-    return s;
-  }
-
-  int add_object(uint64_t bytes, uint32_t first, uint32_t last, const std::string& name) {
-    objects_.push_back({round_up(bytes, 64), first, last, 0});
-    names_.push_back(name);
-    return static_cast<int>(objects_.size()) - 1;
-  }
-
-  // Tensors that stay, rings, weights resident for a segment, scratch.
-  void place_objects() {
-    kept_.resize(graph_.tensors.size());
-    rings_.resize(schedule_.segments.size());
-    weights_.resize(graph_.layers.size());
-    scratch_.assign(graph_.layers.size(), -1);
-    for (uint32_t s = 0; s < schedule_.segments.size(); ++s) place_segment(s);
-    top_ = allocate(&objects_);
-  }
-
-  void place_segment(uint32_t s) {
-    for (const SegmentTensor& t : segment(s).simulation.tensors) {
-      const SchedTensor& st = problem_.tensors[static_cast<size_t>(t.tensor)];
-      if (kept(t.tensor)) {
-        if (kept_[static_cast<size_t>(t.tensor)].object >= 0) continue;
-        const uint32_t last = segment_of(st.consumers.back());
-        kept_[static_cast<size_t>(t.tensor)].object = add_object(st.rows * st.row_bytes, s, last, st.name);
-      } else {
-        rings_[s][t.tensor].object = add_object(ring_rows(t) * st.row_bytes, s, s, st.name + ring_note(t));
-      }
-    }
-    for (NodeIndex n = segment(s).first; n < segment(s).end; ++n) {
-      const SchedNode& node = problem_.nodes[static_cast<size_t>(n)];
-      if (choice(s, n) == WeightsChoice::kResident && node.weight_resident_bytes > 0) {
-        weights_[static_cast<size_t>(n)].object = add_object(node.weight_resident_bytes, s, s, node.name + " weights");
-      }
-      if (node.scratch_bytes > 0) scratch_[static_cast<size_t>(n)] = add_object(node.scratch_bytes, s, s, node.name + " scratch");
-    }
-  }
-
-  static uint32_t ring_rows(const SegmentTensor& t) { return std::max(1u, t.ring_rows); }
-  std::string ring_note(const SegmentTensor& t) const {
-    const uint32_t rows = tensor(t.tensor).rows();
-    return ring_rows(t) < rows ? " (" + std::to_string(ring_rows(t)) + " of " + std::to_string(rows) + " rows)" : "";
-  }
-
-  // What the limit leaves above the schedule's top holds weights for good, most bytes saved per byte first.
-  void keep_weights() {
-    struct Gain {
-      NodeIndex node;
-      uint64_t fetched;
-      double saved_per_byte;
-    };
-    std::vector<Gain> gains;
-    for (uint32_t s = 0; s < schedule_.segments.size(); ++s) {
-      for (NodeIndex n = segment(s).first; n < segment(s).end; ++n) {
-        const SchedNode& node = problem_.nodes[static_cast<size_t>(n)];
-        if (choice(s, n) == WeightsChoice::kNone || node.weight_resident_bytes == 0) continue;
-        const uint32_t actions = segment(s).simulation.actions_of_node[static_cast<size_t>(n - segment(s).first)];
-        const uint64_t fetched = node.weight_stored_bytes * (choice(s, n) == WeightsChoice::kStreamed ? actions : 1);
-        gains.push_back({n, fetched, static_cast<double>(fetched) / static_cast<double>(node.weight_resident_bytes)});
-      }
-    }
-    std::stable_sort(gains.begin(), gains.end(), [](const Gain& a, const Gain& b) { return a.saved_per_byte > b.saved_per_byte; });
-    for (const Gain& gain : gains) {
-      const uint64_t bytes = round_up(problem_.nodes[static_cast<size_t>(gain.node)].weight_resident_bytes, 64);
-      if (top_ + bytes > limit_) continue;
-      const int object = add_object(bytes, 0, static_cast<uint32_t>(schedule_.segments.size() - 1),
-                                    problem_.nodes[static_cast<size_t>(gain.node)].name + " weights (kept)");
-      objects_[static_cast<size_t>(object)].offset = top_;
-      top_ += bytes;
-      out_.kept_fetch_bytes += gain.fetched;
-      weights_[static_cast<size_t>(gain.node)].object = object;
-      weights_[static_cast<size_t>(gain.node)].once = true;
-    }
-    out_.arena_bytes = top_;
-  }
+  // -1: none.
+  uint64_t offset_of(Placement::ObjectIndex object) const { return object < 0 ? 0 : placement_.object(object).offset; }
+  const Placement::Weights& weights(NodeIndex n) const { return placement_.weights[static_cast<size_t>(n)]; }
 
   uint16_t add_store(StoreKind kind, uint32_t block_bytes, uint32_t blocks) {
     StoreDesc store{};
@@ -149,12 +71,12 @@ class Lowering {
 
   // The descriptor of a tensor as segment `s` sees it.
   Result<uint16_t> desc(uint32_t s, TensorIndex t) {
-    Placed& placed = kept(t) ? kept_[static_cast<size_t>(t)] : rings_[s].at(t);
-    if (placed.desc != kNone16) return placed.desc;
+    uint16_t& made = kept(t) ? kept_descs_[static_cast<size_t>(t)] : ring_descs_[s].try_emplace(t, kNone16).first->second;
+    if (made != kNone16) return made;
     const PlanTensor& p = tensor(t);
     TensorDesc d{};
     d.kind = p.kind;
-    const MemoryObject& object = objects_[static_cast<size_t>(placed.object)];
+    const MemoryObject& object = placement_.object(placement_.tensor_object(s, t));
     d.arena_offset = object.offset;
     d.bytes = object.bytes;
     if (p.kind == TensorKind::kMap) {
@@ -171,8 +93,7 @@ class Lowering {
     }
     if (out_.tables.tensors.size() >= kNone16) return Error(ErrorCode::kUnsupported, "the network has too many tensors for one program");
     out_.tables.tensors.push_back(d);
-    placed.desc = static_cast<uint16_t>(out_.tables.tensors.size() - 1);
-    return placed.desc;
+    return made = static_cast<uint16_t>(out_.tables.tensors.size() - 1);
   }
 
   Result<uint16_t> add_op(const OpDesc& op) {
@@ -204,13 +125,12 @@ class Lowering {
 
   Status add_loads(uint32_t s) {
     for (NodeIndex n = segment(s).first; n < segment(s).end; ++n) {
-      const Weights& w = weights_[static_cast<size_t>(n)];
-      if (w.object < 0) continue;
-      uint64_t offset = objects_[static_cast<size_t>(w.object)].offset;
+      if (weights(n).object < 0) continue;
+      uint64_t offset = offset_of(weights(n).object);
       for (uint32_t g = 0; g < layer(n).groups; ++g) {
         OpDesc op{};
         op.opcode = Opcode::kLoad;
-        op.once = w.once;
+        op.once = weights(n).once;
         op.stream = static_cast<uint16_t>(layer(n).first_stream + static_cast<int>(g));
         op.weights_offset = offset;
         op.layer = static_cast<uint32_t>(n);
@@ -287,9 +207,7 @@ class Lowering {
     const bool concat = me.opcode == Opcode::kCopy && me.args[1] == 0;
     const uint32_t count = concat ? static_cast<uint32_t>(me.inputs.size()) : me.groups;
     uint32_t channel = 0;
-    uint64_t weights_offset = weights_[static_cast<size_t>(n)].object >= 0
-                                  ? objects_[static_cast<size_t>(weights_[static_cast<size_t>(n)].object)].offset
-                                  : 0;
+    uint64_t weights_offset = offset_of(weights(n).object);
     for (uint32_t i = 0; i < count; ++i) {
       CARREL_ASSIGN(OpDesc op, base_op(s, n));
       if (concat) {
@@ -335,7 +253,7 @@ class Lowering {
     const Layer& me = layer(n);
     op->stream = static_cast<uint16_t>(me.first_stream + static_cast<int>(group));
     if (me.opcode == Opcode::kLoad) return ok_status();
-    const bool resident = weights_[static_cast<size_t>(n)].object >= 0;
+    const bool resident = weights(n).object >= 0;
     CARREL_CHECK(resident || choice(s, n) == WeightsChoice::kStreamed);
     op->weights = resident ? WeightsMode::kResident : WeightsMode::kStreamed;
     if (resident) {
@@ -377,41 +295,31 @@ class Lowering {
     op->float_count = static_cast<uint16_t>(me.plain.floats.size());
     t.floats.insert(t.floats.end(), me.plain.floats.begin(), me.plain.floats.end());
     op->scratch_bytes = me.scratch_bytes;
-    if (me.scratch_bytes > 0) op->scratch_offset = objects_[static_cast<size_t>(scratch_[static_cast<size_t>(n)])].offset;
+    if (me.scratch_bytes > 0) op->scratch_offset = offset_of(placement_.scratch[static_cast<size_t>(n)]);
     return ok_status();
   }
 
   void finish_reports() {
     const uint32_t steps = static_cast<uint32_t>(out_.tables.steps.size());
-    for (size_t i = 0; i < objects_.size(); ++i) {
-      const MemoryObject& o = objects_[i];
+    for (size_t i = 0; i < placement_.objects.size(); ++i) {
+      const MemoryObject& o = placement_.objects[i];
       const uint32_t last = o.last + 1 < first_steps_.size() ? first_steps_[o.last + 1] : steps;
-      out_.lifetimes.push_back({names_[i], o.offset, o.bytes, first_steps_[o.first], last});
+      out_.lifetimes.push_back({placement_.names[i], o.offset, o.bytes, first_steps_[o.first], last});
     }
   }
-
-  struct Weights {
-    int object = -1;
-    bool once = false;
-  };
 
   const LayerGraph& graph_;
   const StreamPlan& streams_;
   const SchedProblem& problem_;
   const Schedule& schedule_;
-  uint64_t limit_;
+  const Placement placement_;
   Lowered out_;
-  std::vector<MemoryObject> objects_;
-  std::vector<std::string> names_;
-  std::vector<Placed> kept_;                        // by tensor
-  std::vector<std::map<TensorIndex, Placed>> rings_;  // by segment
-  std::vector<Weights> weights_;                    // by layer
-  std::vector<int> scratch_;                        // by layer: object
+  std::vector<uint16_t> kept_descs_;                           // by tensor
+  std::vector<std::map<TensorIndex, uint16_t>> ring_descs_;    // by segment
   std::map<NodeIndex, std::vector<uint16_t>> layer_ops_;
   std::map<std::pair<TensorIndex, Opcode>, uint16_t> transfers_;  // of the current segment
   std::vector<uint16_t> boundary_, spill_;          // stores by tensor
   std::vector<uint32_t> first_steps_;               // by segment
-  uint64_t top_ = 0;
   uint64_t next_store_offset_ = 0;
   uint32_t next_position_ = 0;
 };
