@@ -4,7 +4,9 @@
 
 namespace carrel {
 
+// data may be null if bytes is 0.
 inline void wipe(void* data, size_t bytes) {
+  if (bytes == 0) return;
   __builtin_memset(data, 0, bytes);
   asm volatile("" : : "r"(data) : "memory");
 }
