@@ -147,7 +147,7 @@ void seal_into(const Options& options, const Subject& subject, const Plan& plan)
       serialize_architecture(info.architecture) != serialize_architecture(subject.graph)) {
     fail(options.seal_into + ": seals another network than " + options.model + ", or with another precision");
   }
-  ok_or_fail(add_program(options.seal_into, key.get(), plan.program), options.seal_into);
+  ok_or_fail(add_program(options.seal_into, key.get(), info.header.model_id, plan.program), options.seal_into);
   if (!options.json) fmt::print("\nAdded to {}.\n", options.seal_into);
 }
 

@@ -42,7 +42,9 @@ Result<std::vector<std::byte>> open_sealed_program(const SealedInfo& info, const
 Result<StreamPlan> sealed_streams(const SealedInfo& info);
 // Every byte of the file: header, manifest, programs, every tile, every gap.
 Status verify_sealed(const std::string& path, const SecretKey& key, const SealProgress& progress);
-// Adds a program; same model id, fresh manifest salt; writes beside and renames.
-Status add_program(const std::string& path, const SecretKey& key, const std::vector<std::byte>& program);
+// Adds a program; same model id, fresh manifest salt; writes beside and renames. `model`: the sealing that the program was
+// planned for. Errors: kAuthentication if `path` is another one by now, kInvalidInput if the program names other weights.
+Status add_program(const std::string& path, const SecretKey& key, const ModelId& model,
+                   const std::vector<std::byte>& program);
 
 }  // namespace carrel

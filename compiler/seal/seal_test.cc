@@ -327,7 +327,7 @@ TEST_F(SealTest, AddProgramKeepsTheModel) {
   const auto plan = plan_program(before->architecture, *streams, {.budget_bytes = 8 * kMiB, .threads = 2});
   ASSERT_TRUE(plan.ok()) << plan.error().message();
   for (int twice = 0; twice < 2; ++twice) {
-    const Status added = add_program(path_, key_, plan->program);
+    const Status added = add_program(path_, key_, before->header.model_id, plan->program);
     ASSERT_TRUE(added.ok()) << added.error().message();
   }
   const auto after = read_sealed(path_);
@@ -348,11 +348,34 @@ TEST_F(SealTest, AddProgramNeedsTheKeyAndAnAuthenticFile) {
   const auto info = read_sealed(path_);
   const auto program = open_sealed_program(*info, key_, 0);
   ASSERT_TRUE(program.ok());
-  const Status wrong = add_program(path_, test_key(9), *program);
+  const Status wrong = add_program(path_, test_key(9), info->header.model_id, *program);
   ASSERT_FALSE(wrong.ok());
   EXPECT_EQ(wrong.error().code(), ErrorCode::kWrongKey);
   std::vector<std::byte> cut(program->begin(), program->begin() + 100);
-  EXPECT_FALSE(add_program(path_, key_, cut).ok());
+  EXPECT_FALSE(add_program(path_, key_, info->header.model_id, cut).ok());
+}
+
+TEST_F(SealTest, AddProgramOnlyToTheModelItWasPlannedFor) {
+  const Graph graph = small_graph();
+  seal(graph, small_options());
+  const auto planned_for = read_sealed(path_);
+  ASSERT_TRUE(planned_for.ok());
+  const auto program = open_sealed_program(*planned_for, key_, 0);
+  ASSERT_TRUE(program.ok());
+  seal(graph, small_options());  // another sealing is at the path by now
+  const Status replaced = add_program(path_, key_, planned_for->header.model_id, *program);
+  ASSERT_FALSE(replaced.ok());
+  EXPECT_EQ(replaced.error().code(), ErrorCode::kAuthentication);
+  // Half-precision weights: the same graph, other streams.
+  SealOptions half = small_options();
+  half.stored = StoredType::kF16;
+  seal(graph, half);
+  const auto now = read_sealed(path_);
+  ASSERT_TRUE(now.ok());
+  const Status other = add_program(path_, key_, now->header.model_id, *program);
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().code(), ErrorCode::kInvalidInput);
+  EXPECT_TRUE(verify_sealed(path_, key_, {}).ok());
 }
 
 TEST_F(SealTest, HalfPrecision) {

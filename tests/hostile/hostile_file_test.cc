@@ -267,7 +267,7 @@ TEST_F(HostileFile, AddedProgramsKeepTheModelAndOldManifestsDoNotMix) {
   const auto plan = plan_program(client_->info().architecture, *streams,
                                  request_of(2 * kBudget, Strategy::kAuto, 2));
   ASSERT_TRUE(plan.ok()) << plan.error().message();
-  ASSERT_TRUE(add_program(path_, key_, plan->program).ok());
+  ASSERT_TRUE(add_program(path_, key_, client_->info().header.model_id, plan->program).ok());
   const auto added = HonestClient::open(path_, key_, 1);
   ASSERT_TRUE(added.ok()) << added.error().message();
   EXPECT_EQ((*added)->info().header.model_id, client_->info().header.model_id);

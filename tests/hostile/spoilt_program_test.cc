@@ -134,7 +134,7 @@ TEST_F(SpoiltProgram, InTheSealedFile) {
   std::vector<std::byte> blob(client_->blob().begin(), client_->blob().end());
   tables_of(&blob, client_->program()).tensors[0].arena_offset =
       client_->program().header->arena_bytes;
-  EXPECT_FALSE(add_program(path_, key_, blob).ok()) << "the owner's side refuses it too";
+  EXPECT_FALSE(add_program(path_, key_, client_->info().header.model_id, blob).ok()) << "the owner's side refuses it too";
   SealedHeader header = client_->info().header;
   const auto manifest = build_manifest(key_, StoredType::kF32, client_->info().streams,
                                        architecture_bytes(client_->info()), {{blob}}, &header);

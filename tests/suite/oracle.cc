@@ -103,7 +103,7 @@ double relative_error(const Tensor& a, const Tensor& b) {
     most = std::max(most, std::fabs(x - y));
     scale = std::max(scale, std::fabs(y));
   }
-  return scale > 0 ? most / scale : kWrong;
+  return most == 0 ? 0 : scale > 0 ? most / scale : kWrong;
 }
 
 std::vector<int> top_classes(const Tensor& logits) {

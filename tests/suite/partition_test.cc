@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 
@@ -11,19 +10,11 @@
 #include "base/bytes.h"
 #include "compiler/eval/eval.h"
 #include "compiler/seal/seal.h"
+#include "tests/suite/oracle.h"
 #include "tests/suite/random_graph.h"
 
 namespace carrel {
 namespace {
-
-double relative_error(const Tensor& a, const Tensor& b) {
-  double most = 0, scale = 0;
-  for (size_t i = 0; i < a.f32().size(); ++i) {
-    most = std::max(most, std::fabs(double{a.f32()[i]} - b.f32()[i]));
-    scale = std::max(scale, std::fabs(double{b.f32()[i]}));
-  }
-  return scale > 0 ? most / scale : most;
-}
 
 class Sealed {
  public:
@@ -75,7 +66,7 @@ void run_cases(uint32_t seed, StoredType stored, double tolerance) {
       RunStats stats;
       const auto got = (*runner)->run({input}, &stats);
       ASSERT_TRUE(got.ok()) << got.error().message();
-      EXPECT_LE(relative_error((*got)[0], (*expected)[0]), tolerance);
+      EXPECT_LE(suite::relative_error((*got)[0], (*expected)[0]), tolerance);
       EXPECT_EQ(stats.peak_trusted_bytes, (*runner)->program().planned_peak_bytes);
       const auto values = (*got)[0].f32();
       if (first.empty()) first.assign(values.begin(), values.end());
