@@ -7,6 +7,7 @@ process is its cold one and is left out of the median. Outputs are compared befo
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import platform
@@ -49,15 +50,19 @@ def carrel(*arguments):
     return result.stdout
 
 
+def stale(path):
+    return not path.exists() or path.stat().st_mtime < CARREL.stat().st_mtime
+
+
 def prepare(network, precision, folder):
-    """The ONNX file, the sealed file and a key, made once."""
+    """The ONNX file, the sealed file and a key, made once per build: the zoo and the planner may have changed."""
     onnx, key = folder / f"{network}.onnx", folder / "bench.key"
     sealed = folder / f"{network}.{precision}.carrel"
     if not key.exists():
         carrel("keygen", "-o", key)
-    if not onnx.exists():
+    if stale(onnx):
         carrel("zoo", network, "-o", onnx)
-    if not sealed.exists():
+    if stale(sealed):
         carrel("seal", onnx, "-o", sealed, "--key", key, "--precision", precision)
     return onnx, sealed, key
 
@@ -65,7 +70,6 @@ def prepare(network, precision, folder):
 def picture(folder):
     """An input with structure: 1 x 3 x 224 x 224 floats between -1 and 1."""
     import array
-    import math
     path = folder / "input.npy"
     if path.exists():
         return path
@@ -85,6 +89,8 @@ def read_npy(path):
 
 
 def relative_error(a, b):
+    if len(a) != len(b) or not all(map(math.isfinite, a)) or not all(map(math.isfinite, b)):
+        return math.inf
     return max(abs(x - y) for x, y in zip(a, b)) / max(abs(y) for y in b)
 
 

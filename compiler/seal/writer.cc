@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <string>
 #include <thread>
 
 #include "base/checked.h"
@@ -30,8 +31,8 @@ const char* layer_name(const Graph& graph, const StreamPlan::Source& source) {
 Status check_half_range(std::span<const float> weights, const char* layer) {
   for (float w : weights) {
     if (std::isfinite(w) && std::fabs(w) >= kHalfOverflow) {
-      return Error(ErrorCode::kInvalidInput, "%s: weight %g is beyond fp16's range; seal with --precision fp32",
-                   layer, static_cast<double>(w));
+      return Error(ErrorCode::kInvalidInput, "%s: weight %s is beyond fp16's range; seal with --precision fp32",
+                   layer, std::to_string(w).c_str());
     }
   }
   return ok_status();
