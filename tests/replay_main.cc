@@ -1,6 +1,6 @@
 // Runs a libFuzzer target over the files of a folder: the corpus as a test, without clang.
 //
-// Usage: x_fuzz FOLDER|FILE... A missing folder is not a failure: there is nothing to replay.
+// Usage: x_fuzz FOLDER|FILE... A missing or empty folder is a failure: nothing would be tested.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -22,6 +22,7 @@ void replay(const std::filesystem::path& path) {
 
 std::vector<std::filesystem::path> files_of(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
+  if (!std::filesystem::exists(folder)) return files;
   if (!std::filesystem::is_directory(folder)) return {folder};
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.is_regular_file()) files.push_back(entry.path());
@@ -34,16 +35,16 @@ std::vector<std::filesystem::path> files_of(const std::filesystem::path& folder)
 
 int main(int argc, char** argv) {
   size_t replayed = 0;
+  bool complete = argc > 1;
   for (int i = 1; i < argc; ++i) {
-    if (!std::filesystem::exists(argv[i])) {
-      std::printf("%s: no corpus, nothing to replay\n", argv[i]);
-      continue;
+    const std::vector<std::filesystem::path> files = files_of(argv[i]);
+    if (files.empty()) {
+      std::fprintf(stderr, "%s: nothing to replay\n", argv[i]);
+      complete = false;
     }
-    for (const std::filesystem::path& file : files_of(argv[i])) {
-      replay(file);
-      ++replayed;
-    }
+    for (const std::filesystem::path& file : files) replay(file);
+    replayed += files.size();
   }
   std::printf("%zu inputs replayed\n", replayed);
-  return 0;
+  return complete ? 0 : 1;
 }

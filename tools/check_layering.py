@@ -5,9 +5,13 @@ usage: check_layering.py [ROOT]
 
 Findings, one line each, exit status 1:
   - an #include "..." of a room that the table does not allow, or of no known room;
+  - any other form of including our own files: <...>, a path with dots, a macro, test support in code that is
+    not a test, a name that does not end in .h or .inc;
   - an #include of a room that the folder's carrel_room(DEPS ...) does not name;
   - a DEPS entry that the table does not allow;
-  - a room without a line in the table;
+  - a room without a line in the table, or a line without its room;
+  - a source of base/ or engine/ whose folder is no carrel_room(TRUSTED ...);
+  - a source with an ending that this check does not read;
   - a cycle among the table's rooms, or among the DEPS.
 Python 3 (Debian: python3), no other packages.
 """
@@ -17,12 +21,17 @@ import os
 import re
 import sys
 
-INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
+GAP = r"(?:[^\S\n]|/\*(?:[^*]|\*(?!/))*\*/)*"
+INCLUDE = re.compile(r"^%s(?:#|%%:)%s(?:include|include_next|import)\b%s(.*)" % (GAP, GAP, GAP), re.M)
+NAMED = re.compile(r'"([^"]+)"|<([^>]+)>')
 COMMENT = re.compile(r'^\s*#.*$|\s+#.*$', re.M)
 ROOM_CALL = re.compile(r'^\s*carrel_room\s*\(([^)]*)\)', re.M)
 KEYWORDS = {"TRUSTED", "EXCLUDE", "DEPS", "LIBS", "TEST_DEPS", "TEST_LIBS"}
 FREE_FILES = re.compile(r'(_(test|fuzz)\.cc|(^|/)test_\w+\.h|_testing\.h)$')
-SOURCE_FILES = (".h", ".cc", ".inc")
+INCLUDED_FILES = (".h", ".inc")
+SOURCE_FILES = INCLUDED_FILES + (".cc",)
+OTHER_SOURCE = re.compile(r"\.(c|C|cp|cpp|cxx|c\+\+|hh|H|hp|hpp|hxx|h\+\+|ipp|tpp|tcc|ixx|cppm|s|S|asm)$")
+TRUSTED_ROOMS = ("base/", "engine/")
 SKIPPED_FOLDERS = {"build", "node_modules", "docs", "cmake", "testdata"}
 
 
@@ -78,9 +87,10 @@ class Folder:
     """What one carrel_room(...) call says."""
 
     def __init__(self, arguments):
-        self.deps, self.exclude = [], None
+        self.deps, self.exclude, self.trusted = [], None, False
         keyword = None
         for word in COMMENT.sub("", arguments).split():
+            self.trusted |= word == "TRUSTED"
             if word in KEYWORDS:
                 keyword = word
             elif keyword == "DEPS":
@@ -141,22 +151,50 @@ def folder_of(path, folders):
     return None
 
 
+def includes(text):
+    """(whole operand, path, whether in quotes) of every #include; no path for a macro."""
+    for operand in INCLUDE.findall(re.sub(r"\\\r?\n", "", text)):
+        match = NAMED.match(operand)
+        path = (match.group(1) or match.group(2)) if match else None
+        yield operand, path, operand.startswith('"')
+
+
+def form_problem(root, table, included, quoted):
+    """What is wrong with how a file is included, or None."""
+    if included is None:
+        return "which file that is cannot be seen"
+    if set(included.split("/")) & {".", ".."}:
+        return "a path with dots"
+    if not quoted:
+        ours = table.room_of(included) or os.path.exists(os.path.join(root, included))
+        return "our own files are included in quotes" if ours else None
+    if "/" not in included or table.room_of(included) is None:
+        return "not a path from the repository's root into a room of tools/rooms.txt"
+    if not included.endswith(INCLUDED_FILES):
+        return "only .h and .inc files are included"
+    if FREE_FILES.search(included):
+        return "test support in code that is not a test"
+    return None
+
+
+def room_problem(path, included, table, folders):
+    """Why `path` may not depend on the room that `included` lies in, or None."""
+    room, home, other_home = table.room_of(included), folder_of(path, folders), folder_of(included, folders)
+    if not table.permits(path, room):
+        return "tools/rooms.txt does not let %s depend on %s" % (table.room_of(path), room)
+    if (home and other_home and other_home != home and folders[home].covers(path)
+            and other_home not in folders[home].deps):
+        return "DEPS in %s/CMakeLists.txt does not name %s" % (home, other_home)
+    return None
+
+
 def check_includes(root, path, table, folders):
-    text = read(root, path)
-    home = folder_of(path, folders)
-    for included in INCLUDE.findall(text):
-        where = "%s: #include \"%s\"" % (path, included)
-        other = table.room_of(included)
-        if "/" not in included or other is None:
-            yield "%s: not a path from the repository's root into a room of tools/rooms.txt" % where
-        elif not table.permits(path, other):
-            yield "%s: tools/rooms.txt does not let %s depend on %s" % (
-                where, table.room_of(path), other)
-        else:
-            other_folder = folder_of(included, folders)
-            if (home and other_folder and other_folder != home and folders[home].covers(path)
-                    and other_folder not in folders[home].deps):
-                yield "%s: DEPS in %s/CMakeLists.txt does not name %s" % (where, home, other_folder)
+    for operand, included, quoted in includes(read(root, path)):
+        problem = form_problem(root, table, included, quoted)
+        if quoted and not problem:
+            problem = room_problem(path, included, table, folders)
+        if problem:
+            yield "%s: #include %s: %s" % (path, operand.strip(), problem)
 
 
 def check_folders(table, folders):
@@ -173,6 +211,29 @@ def check_folders(table, folders):
         yield "the DEPS of the CMakeLists.txt form a cycle: %s" % " -> ".join(cycle)
 
 
+def check_table(root, table, files):
+    for room in table.rooms:
+        if not os.path.isdir(os.path.join(root, room)):
+            yield "tools/rooms.txt: there is no folder %s" % room
+    for pattern in table.patterns:
+        if not fnmatch.filter(files, pattern):
+            yield "tools/rooms.txt: there is no file %s" % pattern
+    cycle = find_cycle(table.edges())
+    if cycle:
+        yield "tools/rooms.txt: a cycle: %s" % " -> ".join(cycle)
+
+
+def check_source(root, path, table, folders):
+    if table.room_of(path) is None:
+        yield "%s: lies in no room of tools/rooms.txt" % path
+        return
+    folder = folders.get(os.path.dirname(path))
+    if path.startswith(TRUSTED_ROOMS) and not (folder and folder.trusted):
+        yield "%s: its folder is no carrel_room(TRUSTED ...)" % path
+    if table.allowed_for(path) != ["*"]:
+        yield from check_includes(root, path, table, folders)
+
+
 def check(root):
     """All findings of a tree, as a list of lines."""
     table = Table(read(root, "tools/rooms.txt"))
@@ -183,17 +244,12 @@ def check(root):
             call = ROOM_CALL.search(read(root, path))
             if call:
                 folders[os.path.dirname(path)] = Folder(call.group(1))
-    findings = list(check_folders(table, folders))
-    cycle = find_cycle(table.edges())
-    if cycle:
-        findings.append("tools/rooms.txt: a cycle: %s" % " -> ".join(cycle))
+    findings = list(check_folders(table, folders)) + list(check_table(root, table, files))
     for path in files:
-        if not path.endswith(SOURCE_FILES) or FREE_FILES.search(path):
-            continue
-        if table.room_of(path) is None:
-            findings.append("%s: lies in no room of tools/rooms.txt" % path)
-        elif table.allowed_for(path) != ["*"]:
-            findings.extend(check_includes(root, path, table, folders))
+        if OTHER_SOURCE.search(path) and table.room_of(path) and table.allowed_for(path) != ["*"]:
+            findings.append("%s: sources end in .h, .cc or .inc" % path)
+        elif path.endswith(SOURCE_FILES) and not FREE_FILES.search(path):
+            findings.extend(check_source(root, path, table, folders))
     return findings
 
 

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""Trusted archives use no heap, stdio, environment, exceptions, global objects or system calls of their own.
+"""Trusted code refers to nothing outside itself but what tools/trusted_symbols.txt names.
 
-usage: check_symbols.py [--nm NM] ARCHIVE...
+usage: check_symbols.py [--nm NM] [--objdump OBJDUMP] FILE...
 
-Reads tools/trusted_symbols.txt. A finding is an undefined symbol (or a defined static initializer)
-of an archive that a `ban` line names and no `allow` line of that archive excuses: one line each,
-exit status 1. Symbols of sanitizers are not looked at.
-Python 3 (Debian: python3), no other packages; nm from binutils.
+FILE: the archives of all trusted rooms and the objects of the trusted program. Findings, one line
+each, exit status 1:
+  - an undefined symbol that no FILE defines and the list does not allow for this file;
+  - a name on the list that the file does not refer to, or a line for a file that is not there;
+  - a system call instruction: the list names the C library's functions that may make one;
+  - code that runs before main or after it, and code left to the linker's optimizer;
+  - a file without symbols.
+Builds without sanitizers only: those add symbols and initializers of their own.
+Python 3 (Debian: python3), no other packages; nm and objdump from binutils.
 """
 
 import argparse
@@ -15,79 +20,100 @@ import re
 import subprocess
 import sys
 
-SANITIZER = re.compile(r"__(asan|ubsan|tsan|lsan|sanitizer|msan|sancov)_.*")
-# nm's lower-case t: a function local to an object, where static initializers are.
-REFERENCE = re.compile(r"^\s*(?:[0-9a-f]+)?\s+([UTtWwV])\s+(\S+)$")
+EVERY = "every"
+UNDEFINED = "Uwv"
+SECTION = re.compile(r"^\s*\d+\s+(\.(?:preinit_array|init_array|fini_array|ctors|dtors|gnu\.lto_)\S*)\s")
+SYSTEM_CALL = re.compile(r"^\s*[0-9a-f]+:\s+(?:\w+ )*(syscall|sysenter|int\s+\$0x80)\b")
 
 
 class Policy:
-    """tools/trusted_symbols.txt"""
+    """tools/trusted_symbols.txt: the file's name -> the symbols that it may refer to."""
 
     def __init__(self, text):
-        self.bans = []
-        self.allowed = {}
+        self.allowed = {EVERY: set()}
         for line in text.splitlines():
-            line = line.split("#", 1)[0].strip()
-            if not line:
+            name, colon, symbols = line.split("#", 1)[0].partition(":")
+            if colon:
+                self.allowed.setdefault(name.strip(), set()).update(symbols.split())
+            elif name.strip():
+                raise ValueError("not NAME: SYMBOLS: %s" % line)
+
+
+class Symbols:
+    """What one archive or object defines for others, and which of its members refer to what."""
+
+    def __init__(self, nm, path):
+        self.name = re.sub(r"^lib|(\.cc)?\.[ao]$", "", os.path.basename(path))
+        self.defined, self.references = set(), set()
+        member = self.name
+        output = subprocess.run([nm, "-P", path], check=True, capture_output=True, text=True).stdout
+        for line in output.splitlines():
+            if line.endswith(":"):
+                member = line[:-1].rpartition("[")[2].rstrip("]")
                 continue
-            head, _, names = line.partition(":")
-            verb, subject = head.split()
-            if verb == "ban":
-                self.bans += [(subject, re.compile(name)) for name in names.split()]
-            elif verb == "allow":
-                self.allowed.setdefault(subject, set()).update(names.split())
-            else:
-                raise ValueError("neither ban nor allow: %s" % line)
+            symbol, kind = line.split()[:2]
+            if kind in UNDEFINED:
+                self.references.add((symbol, member))
+            elif kind.isupper() or kind in "ui":
+                self.defined.add(symbol)
 
-    def kind_of(self, archive, symbol):
-        """The ban that `symbol` falls under in `archive`, or None."""
-        if SANITIZER.fullmatch(symbol) or symbol in self.allowed.get(archive, ()):
-            return None
-        for kind, pattern in self.bans:
-            if pattern.fullmatch(symbol):
-                return kind
-        return None
+    def empty(self):
+        return not self.defined and not self.references
 
 
-def symbols(nm, path):
-    """(object file, symbol) for everything that the archive refers to, and its initializers."""
-    output = subprocess.run([nm, path], check=True, capture_output=True, text=True).stdout
+def check_references(policy, files):
+    defined = set().union(*(file.defined for file in files))
+    used = {EVERY: set()}
+    for file in files:
+        if file.empty():
+            yield "%s: no symbols, so nothing was checked" % file.name
+        used.setdefault(file.name, set())
+        for symbol, member in sorted(file.references):
+            if symbol in policy.allowed[EVERY]:
+                used[EVERY].add(symbol)
+            elif symbol in policy.allowed.get(file.name, ()):
+                used[file.name].add(symbol)
+            elif symbol not in defined:
+                yield "%s: %s refers to %s, which tools/trusted_symbols.txt does not allow" % (
+                    file.name, member, symbol)
+    for name, symbols in sorted(policy.allowed.items()):
+        for symbol in sorted(symbols - used.get(name, set())):
+            yield "tools/trusted_symbols.txt: %s does not refer to %s" % (name, symbol)
+
+
+def check_code(objdump, path):
+    output = subprocess.run([objdump, "-h", "-d", "--no-show-raw-insn", path], check=True,
+                            capture_output=True, text=True).stdout
     member = os.path.basename(path)
     for line in output.splitlines():
-        if line.endswith(":"):
-            member = line[:-1]
+        if line.endswith(("file format elf64-x86-64", "file format elf64-littleaarch64")):
+            member = line.partition(":")[0]
             continue
-        match = REFERENCE.match(line)
-        if match and (match.group(1) in "Uw" or "_GLOBAL__" in match.group(2)):
-            yield member, match.group(2).split("@")[0]
+        section, instruction = SECTION.match(line), SYSTEM_CALL.match(line)
+        if section:
+            yield "%s: section %s" % (member, section.group(1))
+        if instruction:
+            yield "%s: a system call instruction, %s" % (member, instruction.group(1))
 
 
-def archive_name(path):
-    return re.sub(r"^lib|\.a$", "", os.path.basename(path))
-
-
-def check(policy, nm, path):
-    """All findings of one archive, as a list of lines."""
-    archive = archive_name(path)
-    found = sorted({(symbol, member) for member, symbol in symbols(nm, path)})
-    return ["%s: %s refers to %s (banned: %s, tools/trusted_symbols.txt)" %
-            (archive, member, symbol, policy.kind_of(archive, symbol))
-            for symbol, member in found if policy.kind_of(archive, symbol)]
-
-
-def read_policy():
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "trusted_symbols.txt"),
-              encoding="utf-8") as file:
-        return Policy(file.read())
+def check(policy, nm, objdump, paths):
+    """All findings, as a list of lines."""
+    findings = list(check_references(policy, [Symbols(nm, path) for path in paths]))
+    for path in paths:
+        findings.extend(check_code(objdump, path))
+    return findings
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--nm", default="nm")
-    parser.add_argument("archives", nargs="+")
+    parser.add_argument("--objdump", default="objdump")
+    parser.add_argument("files", nargs="+")
     arguments = parser.parse_args()
-    policy = read_policy()
-    findings = [line for path in arguments.archives for line in check(policy, arguments.nm, path)]
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "trusted_symbols.txt"),
+              encoding="utf-8") as file:
+        policy = Policy(file.read())
+    findings = check(policy, arguments.nm, arguments.objdump, arguments.files)
     for line in findings:
         print(line)
     return 1 if findings else 0

@@ -25,7 +25,8 @@ GOOD_TREE = {
     "engine/low/CMakeLists.txt": "carrel_room(TRUSTED DEPS base LIBS m)",
     "engine/low/low.cc": '#include <vector>\n#include "base/a.h"\n#include "engine/low/low.h"\n',
     "engine/low/low_test.cc": '#include "engine/high/high.h"\n#include "anything.h"\n',
-    "engine/high/CMakeLists.txt": "carrel_room(\n  DEPS base # the rest\n  engine/low)",
+    "engine/high/CMakeLists.txt": "carrel_room(TRUSTED\n  DEPS base # the rest\n  engine/low)",
+    "engine/high/enclave_a.cc": '#include "base/a.h"\n',
     "engine/high/high.h": '#include "engine/low/low.h"\n',
     "apps/main.cc": '#include "engine/high/high.h"\n',
 }
@@ -61,16 +62,51 @@ class TreeTest(unittest.TestCase):
     def test_include_that_is_not_from_the_root(self):
         self.expect_one({"engine/low/x.h": '#include "low.h"\n'}, "engine/low/x.h")
 
+    def test_other_ways_to_include(self):
+        for line in ("#include <engine/low/low.h>",
+                     '/**/#include "engine/low/low.h"',
+                     '#/* x\n */include "engine/low/low.h"',
+                     '#inc\\\nlude "engine/low/low.h"',
+                     '%:include "engine/low/low.h"',
+                     '#include_next "engine/low/low.h"',
+                     '#include "base/../engine/low/low.h"',
+                     "#include <base/../engine/low/low.h>",
+                     "#include <../engine/low/low.h>",
+                     "#include LOW_H",
+                     '#include "base/a.txt"'):
+            self.expect_one({"base/b.cc": "int x;\n" + line + "\n"}, "base/b.cc: #include ")
+
+    def test_system_headers_and_comments_are_free(self):
+        text = "#include <vector>\n#include <sys/mman.h>\n// says #include x\n"
+        self.assertEqual(self.findings({"base/b.cc": text}), [])
+
+    def test_test_support_in_an_archive(self):
+        self.expect_one({"engine/low/b.cc": '#include "engine/low/low_testing.h"\n'}, "test support")
+        self.expect_one({"engine/low/b.cc": '#include "engine/low/test_model.h"\n'}, "test support")
+
+    def test_source_that_is_not_read(self):
+        for name in ("b.hpp", "b.cpp", "b.c", "b.S"):
+            self.expect_one({"base/" + name: '#include "engine/low/low.h"\n'}, "base/" + name)
+
+    def test_trusted_rooms_say_so(self):
+        self.expect_one({"base/CMakeLists.txt": "carrel_room()"}, "base/a.h", "TRUSTED")
+        self.expect_one({"engine/low/part/x.cc": "int x;\n", "engine/low/part/CMakeLists.txt": "add_library(x x.cc)"},
+                        "engine/low/part/x.cc", "TRUSTED")
+
+    def test_line_without_its_room(self):
+        self.expect_one({"tools/rooms.txt": ROOMS + "engine/gone: base\n"}, "engine/gone")
+        self.expect_one({"tools/rooms.txt": ROOMS + "engine/low/x_*: base\n"}, "engine/low/x_*")
+
     def test_include_missing_from_deps(self):
-        self.expect_one({"engine/high/CMakeLists.txt": "carrel_room(DEPS base)"},
+        self.expect_one({"engine/high/CMakeLists.txt": "carrel_room(TRUSTED DEPS base)"},
                         "engine/high/high.h", "DEPS")
 
     def test_files_outside_the_archive_are_free_of_deps(self):
-        changes = {"engine/high/CMakeLists.txt": 'carrel_room(EXCLUDE "/high" DEPS base)'}
+        changes = {"engine/high/CMakeLists.txt": 'carrel_room(TRUSTED EXCLUDE "/high" DEPS base)'}
         self.assertEqual(self.findings(changes), [])
 
     def test_deps_that_the_table_forbids(self):
-        self.expect_one({"engine/low/CMakeLists.txt": "carrel_room(DEPS base apps)"}, "apps")
+        self.expect_one({"engine/low/CMakeLists.txt": "carrel_room(TRUSTED DEPS base apps)"}, "apps")
 
     def test_unknown_room(self):
         self.expect_one({"surprise/x.cc": "int x;\n"}, "surprise/x.cc")
@@ -80,7 +116,7 @@ class TreeTest(unittest.TestCase):
                         "cycle", "engine/low")
 
     def test_cycle_in_the_deps(self):
-        findings = self.findings({"engine/low/CMakeLists.txt": "carrel_room(DEPS base engine/high)"})
+        findings = self.findings({"engine/low/CMakeLists.txt": "carrel_room(TRUSTED DEPS base engine/high)"})
         self.assertTrue(any("cycle" in line for line in findings), findings)
 
 
@@ -93,60 +129,123 @@ def compile_to(folder, text, *options):
 
 
 class SymbolsTest(unittest.TestCase):
-    def findings(self, text, *options):
+    def findings(self, text, *options, allowed=""):
+        policy = check_symbols.Policy("carrel_example: %s\n" % allowed)
         with tempfile.TemporaryDirectory() as folder:
-            compiled = compile_to(folder, text, "-c", *options)
+            compiled = compile_to(folder, text, "-c", "-fno-stack-protector", *options)
             archive = os.path.join(folder, "libcarrel_example.a")
             subprocess.run(["ar", "rc", archive, compiled], check=True)
-            return check_symbols.check(check_symbols.read_policy(), "nm", archive)
+            return check_symbols.check(policy, "nm", "objdump", [archive])
 
-    def expect(self, kind, text, *options):
+    def expect(self, word, text, *options):
         findings = self.findings(text, *options)
-        self.assertTrue(any("banned: %s" % kind in line for line in findings), findings)
+        self.assertTrue(any(word in line for line in findings), findings)
+
+    def expect_reference(self, symbol, text, *options):
+        self.expect(" refers to %s," % symbol, text, *options)
 
     def test_good(self):
-        self.assertEqual(self.findings('#include <cstring>\nvoid f(void* a, void* b) { memcpy(a, b, 999); }\n'
-                                       "int table[3] = {1, 2, 3};\n"), [])
+        text = "#include <cstring>\nvoid f(void* a, void* b, int n) { memcpy(a, b, n); }\nint table[3] = {1, 2, 3};\n"
+        self.assertEqual(self.findings(text, allowed="memcpy"), [])
 
     def test_heap(self):
-        self.expect("heap", "#include <cstdlib>\nvoid* f() { return malloc(3); }\n")
-        self.expect("heap", "int* f(int n) { return new int[n]; }\n")
-        self.expect("heap", "struct A { virtual ~A(); };\nA::~A() {}\n")
+        self.expect_reference("malloc", "#include <cstdlib>\nvoid* f() { return malloc(3); }\n")
+        self.expect_reference("_Znam", "int* f(int n) { return new int[n]; }\n")
+        self.expect_reference("_ZdlPvm", "struct A { virtual ~A(); };\nA::~A() {}\n")
+        self.expect_reference("qsort", "#include <cstdlib>\nvoid f(void* a, int (*c)(const void*, const void*)) "
+                                       "{ qsort(a, 9, 4, c); }\n")
 
     def test_stdio(self):
-        self.expect("stdio", '#include <cstdio>\nvoid f(int x) { printf("%d", x); }\n')
-        self.expect("stdio", '#include <cstdio>\nvoid f() { fopen("x", "r"); }\n')
-        self.expect("stdio", '#include <iostream>\nvoid f(int x) { std::cout << x; }\n')
+        self.expect_reference("printf", '#include <cstdio>\nvoid f(int x) { printf("%d", x); }\n')
+        self.expect_reference("fputs_unlocked",
+                              "#include <stdio.h>\nvoid f(FILE* o, char* s) { fputs_unlocked(s, o); }\n")
+        self.expect_reference("_ZSt4cout", "#include <iostream>\nvoid f(int x) { std::cout << x; }\n")
+        self.expect_reference("warnx", '#include <err.h>\nvoid f() { warnx("x"); }\n')
+        self.expect_reference("error", '#include <error.h>\nvoid f() { error(0, 0, "x"); }\n')
+        self.expect_reference("syslog", '#include <syslog.h>\nvoid f() { syslog(0, "x"); }\n')
 
     def test_environment(self):
-        self.expect("environment", '#include <cstdlib>\nchar* f() { return getenv("HOME"); }\n')
+        self.expect_reference("getenv", '#include <cstdlib>\nchar* f() { return getenv("HOME"); }\n')
 
     def test_throw(self):
-        self.expect("throw", "void f() { throw 1; }\n")
-        self.expect("throw", "#include <string_view>\n"
-                             "std::string_view f(std::string_view t) { return t.substr(9); }\n")
-
-    def test_string(self):
-        self.expect("string", "#include <string>\nvoid g(std::string&);\nvoid f(std::string& s) { g(s); }\n")
+        self.expect_reference("__cxa_throw", "void f() { throw 1; }\n")
+        self.expect_reference("_ZSt24__throw_out_of_range_fmtPKcz",
+                              "#include <string_view>\n"
+                              "std::string_view f(std::string_view t) { return t.substr(9); }\n")
 
     def test_rtti(self):
-        self.expect("rtti", "struct A { virtual void f(); };\nvoid A::f() {}\n", "-frtti")
+        self.expect_reference("_ZTVN10__cxxabiv117__class_type_infoE",
+                              "struct A { virtual void f(); };\nvoid A::f() {}\n", "-frtti")
 
     def test_end(self):
-        self.expect("end", "#include <cstdlib>\nvoid f() { abort(); }\n")
+        self.expect_reference("abort", "#include <cstdlib>\nvoid f() { abort(); }\n")
 
     def test_static(self):
-        self.expect("static", "int g();\nint f() { static int x = g(); return x; }\n")
-        self.expect("static", "int g();\nint x = g();\n")
+        self.expect_reference("__cxa_guard_acquire", "int g();\nint f() { static int x = g(); return x; }\n")
+        self.expect(".init_array", "int g();\nint x = g();\n")
+        self.expect(".init_array", "int x;\n__attribute__((constructor)) void f() { x = 3; }\n")
+        self.expect(".fini_array", "int x;\n__attribute__((destructor)) void f() { x = 3; }\n")
 
-    def test_thread_and_outside(self):
-        self.expect("thread", "#include <pthread.h>\nvoid f(pthread_t t) { pthread_join(t, nullptr); }\n")
-        self.expect("outside", '#include <fcntl.h>\nint f() { return open("x", O_RDONLY); }\n')
+    def test_outside(self):
+        self.expect_reference("pthread_join",
+                              "#include <pthread.h>\nvoid f(pthread_t t) { pthread_join(t, nullptr); }\n")
+        self.expect_reference("sem_wait", "#include <semaphore.h>\nvoid f(sem_t* s) { sem_wait(s); }\n")
+        self.expect_reference("open", '#include <fcntl.h>\nint f() { return open("x", O_RDONLY); }\n')
+        self.expect_reference("opendir", '#include <dirent.h>\nDIR* f() { return opendir("x"); }\n')
+        self.expect_reference("prctl", "#include <sys/prctl.h>\nint f() { return prctl(4, 1); }\n")
+        self.expect_reference("memfd_create", '#include <sys/mman.h>\nint f() { return memfd_create("x", 0); }\n')
+        self.expect_reference("process_vm_readv", "#include <sys/uio.h>\nlong f(int p, iovec* v) "
+                                                  "{ return process_vm_readv(p, v, 1, v, 1, 0); }\n")
+        self.expect_reference("rand", "#include <cstdlib>\nint f() { return rand(); }\n")
+        self.expect_reference("_ZNSt6chrono3_V212steady_clock3nowEv",
+                              "#include <chrono>\nauto f() { return std::chrono::steady_clock::now(); }\n")
+        self.expect_reference("__read_chk",
+                              "#include <unistd.h>\nchar b[9];\nlong f(int n) { return read(0, b, n); }\n",
+                              "-O2", "-D_FORTIFY_SOURCE=2")
 
-    def test_allowed_for_one_archive_only(self):
-        policy = check_symbols.Policy("ban outside: getrandom\nallow carrel_a: getrandom  # why\n")
-        self.assertIsNone(policy.kind_of("carrel_a", "getrandom"))
-        self.assertEqual(policy.kind_of("carrel_b", "getrandom"), "outside")
+    def test_system_call_instructions(self):
+        self.expect("system call instruction, syscall", 'void f() { asm volatile("syscall"); }\n')
+        self.expect("system call instruction, sysenter", 'void f() { asm volatile("sysenter"); }\n')
+        self.expect("system call instruction, int", 'void f() { asm volatile("int $0x80"); }\n')
+
+    def test_code_left_to_the_linker(self):
+        self.expect(".gnu.lto_", "int f() { return 1; }\n", "-flto", "-ffat-lto-objects")
+
+    def test_archive_without_symbols(self):
+        with tempfile.TemporaryDirectory() as folder:
+            archive = os.path.join(folder, "libcarrel_example.a")
+            subprocess.run(["ar", "rc", archive], check=True)
+            findings = check_symbols.check(check_symbols.Policy(""), "nm", "objdump", [archive])
+        self.assertEqual(findings, ["carrel_example: no symbols, so nothing was checked"])
+
+    def test_allowed_names_are_used(self):
+        text = "int getrandom_like();\nint f() { return getrandom_like(); }\n"
+        symbol = "_Z14getrandom_likev"
+        self.assertEqual(self.findings(text, allowed=symbol), [])
+        self.assertEqual(self.findings("int x;\n", allowed=symbol),
+                         ["tools/trusted_symbols.txt: carrel_example does not refer to %s" % symbol])
+
+    def test_allowed_for_every_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            compiled = compile_to(folder, "int g();\nint f() { return g(); }\n", "-c")
+            policy = check_symbols.Policy("every: _Z1gv h\n")
+            self.assertEqual(check_symbols.check(policy, "nm", "objdump", [compiled]),
+                             ["tools/trusted_symbols.txt: every does not refer to h"])
+
+    def test_allowed_for_one_file_only(self):
+        with tempfile.TemporaryDirectory() as folder:
+            compiled = compile_to(folder, "int g();\nint f() { return g(); }\n", "-c")
+            policy = check_symbols.Policy("x: _Z1gv  # why\ny: _Z1hv\n")
+            self.assertEqual(check_symbols.check(policy, "nm", "objdump", [compiled]),
+                             ["tools/trusted_symbols.txt: y does not refer to _Z1hv"])
+            policy = check_symbols.Policy("y: _Z1gv\n")
+            self.assertEqual(len(check_symbols.check(policy, "nm", "objdump", [compiled])), 2)
+
+    def test_trusted_files_may_refer_to_each_other(self):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+            files = [compile_to(one, "int g();\nint f() { return g(); }\n", "-c"),
+                     compile_to(other, "int g() { return 1; }\n", "-c")]
+            self.assertEqual(check_symbols.check(check_symbols.Policy(""), "nm", "objdump", files), [])
 
 
 class ElfTest(unittest.TestCase):
