@@ -13,7 +13,6 @@ flags=$(grep -E '^CMAKE_CXX_FLAGS:' "$build/CMakeCache.txt" | cut -d= -f2- | gre
 cmake --install "$build" --prefix "$work/root" > "$work/install.log"
 export PATH=$work/root/bin:$PATH
 export PKG_CONFIG_PATH=$(dirname "$(find "$work/root" -name carrel.pc)")
-sed -i "s|^prefix=.*|prefix=$work/root|" "$PKG_CONFIG_PATH/carrel.pc"
 export LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
 cd "$work"
 carrel zoo mobilenetv1 --width 0.25 --resolution 96 -o m.onnx
