@@ -12,7 +12,7 @@
 #include <filesystem>
 
 #include "base/bytes.h"
-#include "platform/process/host_spawn.h"
+#include "platform/process/host_find.h"
 
 namespace carrel {
 namespace {
@@ -44,8 +44,10 @@ class HostileLauncher : public testing::Test {
   void launch() {
     ASSERT_EQ(send(control_.get(), &start_, sizeof(start_), MSG_NOSIGNAL),
               static_cast<ssize_t>(sizeof(start_)));
+    const auto probe = find_enclave(probe_);
+    ASSERT_TRUE(probe.ok()) << probe.error().message();
     auto process = EnclaveProcess::spawn(
-        probe_, {enclave_control_.get(), model_.get(), shared_.get(), key_out_.get()});
+        *probe, {enclave_control_.get(), model_.get(), shared_.get(), key_out_.get()});
     ASSERT_TRUE(process.ok()) << process.error().message();
     process_ = std::move(*process);
     enclave_control_.reset();

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <fstream>
 
+#include "platform/process/host_find.h"
 #include "platform/process/host_notes.h"
 
 namespace carrel {
@@ -71,7 +72,7 @@ EnclaveLink::~EnclaveLink() {
 }
 
 Status EnclaveLink::start(const DeliverSecrets& deliver) {
-  CARREL_ASSIGN(const std::string path, find_enclave(options_.enclave_path));
+  CARREL_ASSIGN(const EnclaveFile file, find_enclave(options_.enclave_path));
   CARREL_ASSIGN(OwnedFd model, open_model(options_.model_path));
   OwnedFd shared;
   CARREL_RETURN_IF_ERROR(make_shared_area(options_.shared_bytes, &shared));
@@ -82,7 +83,7 @@ Status EnclaveLink::start(const DeliverSecrets& deliver) {
     return Error(ErrorCode::kPlatform, "no key channel: %s", strerror(errno));
   OwnedFd key_out(pipe_ends[0]);
   OwnedFd key_in(pipe_ends[1]);
-  CARREL_ASSIGN(process_, EnclaveProcess::spawn(path, {enclave_control.get(), model.get(),
+  CARREL_ASSIGN(process_, EnclaveProcess::spawn(file, {enclave_control.get(), model.get(),
                                                        shared.get(), key_out.get()}));
   // Keys leave the client only when everything else stands. key_out stays open meanwhile, so that a
   // child that is already dead shows in receive_ready() and not as SIGPIPE in the client.

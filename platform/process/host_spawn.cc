@@ -1,7 +1,6 @@
 #include "platform/process/host_spawn.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -17,24 +16,19 @@
 namespace carrel {
 namespace {
 
-std::string own_folder() {
-  char path[PATH_MAX];
-  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
-  if (length <= 0 || length == static_cast<ssize_t>(sizeof(path))) return ".";
-  const std::string file(path, static_cast<size_t>(length));
-  return file.substr(0, file.rfind('/'));
-}
+// Where the child finds its own executable. The enclave closes it first of all.
+constexpr int kProgramFd = kFirstUnusedFd;
 
 // A copy above every descriptor number the child uses, so that placing one never overwrites
 // another's source.
 Result<OwnedFd> high_copy(int fd) {
-  OwnedFd copy(fcntl(fd, F_DUPFD_CLOEXEC, kFirstUnusedFd));
+  OwnedFd copy(fcntl(fd, F_DUPFD_CLOEXEC, kProgramFd + 1));
   if (copy.get() < 0)
     return Error(ErrorCode::kPlatform, "cannot duplicate descriptor %d (errno %d)", fd, errno);
   return copy;
 }
 
-int spawn_child(const std::string& path, const EnclaveFds& fds, pid_t* pid) {
+int spawn_child(int program, const EnclaveFds& fds, pid_t* pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
@@ -45,7 +39,8 @@ int spawn_child(const std::string& path, const EnclaveFds& fds, pid_t* pid) {
   posix_spawn_file_actions_adddup2(&actions, fds.model, kModelFd);
   posix_spawn_file_actions_adddup2(&actions, fds.shared, kSharedFd);
   posix_spawn_file_actions_adddup2(&actions, fds.key, kKeyFd);
-  posix_spawn_file_actions_addclosefrom_np(&actions, kFirstUnusedFd);
+  posix_spawn_file_actions_adddup2(&actions, program, kProgramFd);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kProgramFd + 1);
   sigset_t signals;
   sigfillset(&signals);
   posix_spawnattr_setsigdefault(&attributes, &signals);
@@ -57,6 +52,7 @@ int spawn_child(const std::string& path, const EnclaveFds& fds, pid_t* pid) {
   char name[] = "carrel-enclave";
   char* const arguments[] = {name, nullptr};
   char* const environment[] = {nullptr};
+  const std::string path = "/proc/self/fd/" + std::to_string(kProgramFd);
   const int failed = posix_spawn(pid, path.c_str(), &actions, &attributes, arguments, environment);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
@@ -96,53 +92,33 @@ void OwnedFd::reset(int fd) {
   fd_ = fd;
 }
 
-Result<std::string> find_enclave(const std::string& wanted) {
-  const std::string folder = own_folder();
-  std::string places[] = {
-      folder + "/../libexec/carrel/carrel-enclave",       // installed: bin/ beside libexec/
-      folder + "/carrel-enclave",                         // everything in one folder
-      folder + "/../platform/process/carrel-enclave",     // build tree: from tests/, bench/
-      folder + "/../../platform/process/carrel-enclave",  // and from apps/cli/
-      CARREL_LIBEXEC_DIR "/carrel-enclave",               // for programs that embed the library
-  };
-  if (!wanted.empty()) {
-    if (access(wanted.c_str(), X_OK) == 0) return wanted;
-    return Error(ErrorCode::kIo, "no trusted process at %s", wanted.c_str());
-  }
-  std::string tried;
-  for (const std::string& place : places) {
-    if (access(place.c_str(), X_OK) == 0) return place;
-    tried += (tried.empty() ? "" : ", ") + place;
-  }
-  return Error(ErrorCode::kIo, "carrel-enclave not found; looked at %s", tried.c_str());
-}
-
-Result<std::unique_ptr<EnclaveProcess>> EnclaveProcess::spawn(const std::string& path,
+Result<std::unique_ptr<EnclaveProcess>> EnclaveProcess::spawn(const EnclaveFile& file,
                                                               const EnclaveFds& fds) {
+  CARREL_ASSIGN(OwnedFd executable, high_copy(file.fd.get()));
   CARREL_ASSIGN(OwnedFd control, high_copy(fds.control));
   CARREL_ASSIGN(OwnedFd model, high_copy(fds.model));
   CARREL_ASSIGN(OwnedFd shared, high_copy(fds.shared));
   CARREL_ASSIGN(OwnedFd key, high_copy(fds.key));
   std::unique_ptr<EnclaveProcess> process(new EnclaveProcess);
   const EnclaveFds copies{control.get(), model.get(), shared.get(), key.get()};
-  process->keeper_ =
-      std::thread([&process = *process, path, copies] { process.keep(path, copies); });
+  process->keeper_ = std::thread(
+      [&process = *process, program = executable.get(), copies] { process.keep(program, copies); });
   std::unique_lock lock(process->mutex_);
   process->changed_.wait(lock, [&] { return process->started_; });
   if (process->spawn_errno_ != 0) {
-    return Error(ErrorCode::kPlatform, "cannot start %s: %s", path.c_str(),
+    return Error(ErrorCode::kPlatform, "cannot start %s: %s", file.path.c_str(),
                  strerror(process->spawn_errno_));
   }
   return process;
 }
 
-void EnclaveProcess::keep(const std::string& path, const EnclaveFds& fds) {
+void EnclaveProcess::keep(int program, const EnclaveFds& fds) {
   // Signals meant for the application are not delivered to a thread it does not know.
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, nullptr);
   std::unique_lock lock(mutex_);
-  spawn_errno_ = spawn_child(path, fds, &pid_);
+  spawn_errno_ = spawn_child(program, fds, &pid_);
   started_ = true;
   changed_.notify_all();
   if (spawn_errno_ != 0) return;

@@ -35,10 +35,11 @@ class OwnedFd {
   int fd_ = -1;
 };
 
-// The enclave's executable: `wanted` if not empty, else carrel-enclave where an installation
-// (../libexec/carrel), the caller's own folder or a build tree has it, seen from this program's own
-// file, else the configured installation. Errors: kIo naming every place looked at.
-Result<std::string> find_enclave(const std::string& wanted);
+// The enclave's executable, held open (O_PATH), so that what was checked is what runs.
+struct EnclaveFile {
+  std::string path;  // for messages
+  OwnedFd fd;
+};
 
 // What becomes descriptors 3 to 6 (control.h). Borrowed.
 struct EnclaveFds {
@@ -56,7 +57,7 @@ class EnclaveProcess {
   // posix_spawn (vfork and exec: the caller's memory image is never copied), empty environment, own
   // process group (a terminal's Ctrl-C is the launcher's to handle), default signals. Errors:
   // kPlatform.
-  static Result<std::unique_ptr<EnclaveProcess>> spawn(const std::string& path,
+  static Result<std::unique_ptr<EnclaveProcess>> spawn(const EnclaveFile& file,
                                                        const EnclaveFds& fds);
   ~EnclaveProcess();  // kills and reaps
 
@@ -67,7 +68,7 @@ class EnclaveProcess {
 
  private:
   EnclaveProcess() = default;
-  void keep(const std::string& path, const EnclaveFds& fds);
+  void keep(int program, const EnclaveFds& fds);
 
   std::thread keeper_;
   std::mutex mutex_;
