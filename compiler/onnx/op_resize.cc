@@ -76,6 +76,7 @@ Result<std::vector<int>> resized_axes(NodeContext& context) {
   std::vector<int> axes;
   for (int64_t axis : context.ints_attribute("axes")) {
     CARREL_ASSIGN(const int normal, context.normal_axis(axis, rank));
+    if (std::count(axes.begin(), axes.end(), normal) != 0) return context.invalid("axes repeat");
     axes.push_back(normal);
   }
   if (axes.empty()) {
@@ -84,19 +85,52 @@ Result<std::vector<int>> resized_axes(NodeContext& context) {
   return axes;
 }
 
-Status finish_resize(NodeContext& context, int64_t mode, int64_t coordinate, int64_t nearest,
-                     Target target) {
+// As in OpType::kResize.
+struct Modes {
+  int64_t mode = 0, coordinate = 0, nearest = 0;
+};
+
+Result<ValueId> emit_resize(NodeContext& context, ValueId x, const Modes& modes, Target target) {
   if (target.sizes.empty()) return context.unsupported("a scalar");
-  Node node = context.make(OpType::kResize, {context.input(0)});
-  node.attributes.ints["mode"] = {mode};
-  node.attributes.ints["coordinate"] = {coordinate};
-  node.attributes.ints["nearest"] = {nearest};
+  Node node = context.make(OpType::kResize, {x});
+  node.attributes.ints["mode"] = {modes.mode};
+  node.attributes.ints["coordinate"] = {modes.coordinate};
+  node.attributes.ints["nearest"] = {modes.nearest};
   node.attributes.ints["output_shape"] = std::move(target.sizes);
   node.attributes.floats["scales"] = std::move(target.scales);
-  return context.finish(std::move(node));
+  return context.emit(std::move(node));
 }
 
-// Upsample 7 and 9, Resize 10: asymmetric coordinates, rounded down.
+Status finish_resize(NodeContext& context, const Modes& modes, Target target) {
+  CARREL_ASSIGN(const ValueId y, emit_resize(context, context.input(0), modes, std::move(target)));
+  context.set_output(0, y);
+  return ok_status();
+}
+
+// Nearest at asymmetric coordinates, rounded up on axes that shrink and down on those that grow: a
+// Resize for each of the two.
+Status finish_nearest_by_direction(NodeContext& context, const Target& target) {
+  ValueId x = context.input(0);
+  const auto resize_axes_that = [&](bool shrink, int64_t nearest) -> Status {
+    Target part = unscaled(context.value(x).shape);
+    bool any = false;
+    for (size_t i = 0; i < target.scales.size(); ++i) {
+      if (target.scales[i] == 1 || (target.scales[i] < 1) != shrink) continue;
+      part.scales[i] = target.scales[i];
+      part.sizes[i] = target.sizes[i];
+      any = true;
+    }
+    if (!any) return ok_status();
+    CARREL_ASSIGN(x, emit_resize(context, x, {0, 1, nearest}, std::move(part)));
+    return ok_status();
+  };
+  CARREL_RETURN_IF_ERROR(resize_axes_that(true, 2));
+  CARREL_RETURN_IF_ERROR(resize_axes_that(false, 1));
+  context.set_output(0, x);
+  return ok_status();
+}
+
+// Upsample 7 and 9, Resize 10: asymmetric coordinates.
 Status import_scaled(NodeContext& context, bool scales_are_input) {
   const std::string mode_name = context.string_attribute("mode", "nearest");
   const int64_t mode =
@@ -111,7 +145,8 @@ Status import_scaled(NodeContext& context, bool scales_are_input) {
   Target target = unscaled(context.shape(0));
   CARREL_ASSIGN(const std::vector<int> axes, resized_axes(context));
   CARREL_RETURN_IF_ERROR(target_from_scales(context, scales, axes, &target));
-  return finish_resize(context, mode, 1, 1, std::move(target));
+  if (mode == 0) return finish_nearest_by_direction(context, target);
+  return finish_resize(context, {mode, 1, 1}, std::move(target));
 }
 
 // half_pixel_symmetric is half_pixel wherever the scaled size is a whole number.
@@ -206,7 +241,7 @@ Status import_resize(NodeContext& context) {
     return finish_by_axes(context, coordinates, mode, nearest, target);
   }
   if (coordinate < 0) return context.unsupported("coordinates '%s'", coordinates.c_str());
-  return finish_resize(context, mode, coordinate, nearest, std::move(target));
+  return finish_resize(context, {mode, coordinate, nearest}, std::move(target));
 }
 
 Status import_upsample(NodeContext& context) {

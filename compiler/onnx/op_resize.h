@@ -10,8 +10,8 @@ namespace carrel {
 struct ResizeAxis {
   int axis = 0;
   int64_t size = 0;  // of the output
-  double scale = 1;
-  double roi_start = 0, roi_end = 1;  // tf_crop_and_resize
+  float scale = 1;
+  float roi_start = 0, roi_end = 1;  // tf_crop_and_resize
 };
 
 // half_pixel_symmetric, tf_half_pixel_for_nn, tf_crop_and_resize.
