@@ -8,7 +8,7 @@
 #include <cstring>
 #include <span>
 
-#include "base/wipe.h"
+#include "base/wiped.h"
 #include "client/atomic_file.h"
 #include "engine/crypto/hash.h"
 
@@ -18,13 +18,6 @@ namespace {
 constexpr char kMagic[] = "carrel-key-v1 ";
 constexpr size_t kMagicBytes = sizeof kMagic - 1;
 constexpr size_t kTextBytes = kMagicBytes + 2 * kKeyBytes;
-
-// Wipes what it guards.
-template <typename T>
-struct Wiped {
-  T value{};
-  ~Wiped() { wipe(&value, sizeof value); }
-};
 
 // 0 to 15, or -1. Branch-free, so that timing does not tell digits apart.
 int hex_digit(unsigned char c) {

@@ -33,6 +33,12 @@ function(carrel_compile_options target)
   endforeach()
 endfunction()
 
+# For what is shipped: all symbols are bound at the start. Binding one at its first call spills every vector register to
+# the stack, and with them a key that was just copied.
+function(carrel_bind_now target)
+  target_link_options(${target} PRIVATE LINKER:-z,relro,-z,now)
+endfunction()
+
 # carrel_room([TRUSTED] DEPS room... [LIBS lib...] [TEST_DEPS room...] [EXCLUDE regex])
 # Sources are the folder's *.cc except *_test.cc, *_fuzz.cc and *_main.cc; tests are its *_test.cc.
 # TRUSTED rooms are built without exceptions and RTTI, and tools/ checks their archives.

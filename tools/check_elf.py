@@ -4,7 +4,8 @@
 usage: check_elf.py [--readelf READELF] [--static-bytes MOST] FILE...
 
 Findings, one line each, exit status 1: a segment with W and E; a stack that is executable or not
-declared; relocations in code (TEXTREL); more than MOST bytes of writable segments (static data).
+declared; relocations in code (TEXTREL); symbols bound at their first call (which spills registers,
+and what secrets they hold, to the stack); more than MOST bytes of writable segments (static data).
 Python 3 (Debian: python3), no other packages; readelf from binutils.
 """
 
@@ -46,6 +47,8 @@ def check_listing(name, program_headers, dynamic):
         findings.append("%s: the stack is executable" % name)
     if "TEXTREL" in dynamic:
         findings.append("%s: relocations in code (TEXTREL)" % name)
+    if "(JMPREL)" in dynamic and "BIND_NOW" not in dynamic:
+        findings.append("%s: symbols are bound lazily (link with -z now)" % name)
     return findings
 
 

@@ -255,11 +255,17 @@ class ElfTest(unittest.TestCase):
             return check_elf.check("readelf", program)
 
     def test_good(self):
-        self.assertEqual(self.findings(), [])
+        self.assertEqual(self.findings("-Wl,-z,now"), [])
         self.assertEqual(self.findings("-static"), [])
 
+    def test_lazy_binding(self):
+        headers = "  LOAD  0x0 0x01 0x01 0x01 0x01 R E 0x1000\n  GNU_STACK 0x0 0x00 0x00 0x00 0x00 RW  0x10\n"
+        calls = " 0x17 (JMPREL) 0x520\n"
+        self.assertEqual(len(check_elf.check_listing("x", headers, calls)), 1)
+        self.assertEqual(check_elf.check_listing("x", headers, calls + " 0x1e (FLAGS) BIND_NOW\n"), [])
+
     def test_executable_stack(self):
-        self.assertEqual(len(self.findings("-Wl,-z,execstack")), 1)
+        self.assertEqual(len(self.findings("-Wl,-z,execstack,-z,now")), 1)
 
     def test_writable_code(self):
         findings = self.findings("-Wl,-N", "-static", "-nostdlib", "-Wl,-e,main")

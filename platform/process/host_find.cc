@@ -9,16 +9,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <vector>
 
 namespace carrel {
 namespace {
 
 namespace fs = std::filesystem;
 
+// Empty where the kernel does not say: the current directory may be anyone's.
 fs::path own_folder() {
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
-  if (length <= 0 || length == static_cast<ssize_t>(sizeof(path))) return ".";
+  if (length <= 0 || length == static_cast<ssize_t>(sizeof(path)) || path[0] != '/') return {};
   return fs::path(std::string(path, static_cast<size_t>(length))).parent_path();
 }
 
@@ -60,7 +62,8 @@ Status check_folders(fs::path folder) {
     if (lstat(folder.c_str(), &status) != 0)
       return Error(ErrorCode::kIo, "%s: %s", folder.c_str(), strerror(errno));
     CARREL_RETURN_IF_ERROR(check_place(status, folder));
-    if (holds_this_program(folder.parent_path())) return ok_status();
+    const bool top = folder == folder.parent_path();
+    if (top || holds_this_program(folder.parent_path())) return ok_status();
   }
 }
 
@@ -77,21 +80,25 @@ Result<EnclaveFile> open_enclave(const std::string& place) {
   return file;
 }
 
+std::vector<fs::path> enclave_places() {
+  std::vector<fs::path> places;
+  if (const fs::path folder = own_folder(); !folder.empty()) {
+    places = {folder / "../libexec/carrel/carrel-enclave",        // installed: bin/ beside libexec/
+              folder / "carrel-enclave",                          // everything in one folder
+              folder / "../platform/process/carrel-enclave",      // build tree: from tests/, bench/
+              folder / "../../platform/process/carrel-enclave"};  // and from apps/cli/
+  }
+  places.push_back(CARREL_LIBEXEC_DIR "/carrel-enclave");  // for programs that embed the library
+  return places;
+}
+
 }  // namespace
 
 Result<EnclaveFile> find_enclave(const std::string& wanted) {
   if (!wanted.empty()) return open_enclave(wanted);
-  const fs::path folder = own_folder();
-  const fs::path places[] = {
-      folder / "../libexec/carrel/carrel-enclave",       // installed: bin/ beside libexec/
-      folder / "carrel-enclave",                         // everything in one folder
-      folder / "../platform/process/carrel-enclave",     // build tree: from tests/, bench/
-      folder / "../../platform/process/carrel-enclave",  // and from apps/cli/
-      CARREL_LIBEXEC_DIR "/carrel-enclave",              // for programs that embed the library
-  };
   std::string tried;
   Status refused = ok_status();
-  for (const fs::path& place : places) {
+  for (const fs::path& place : enclave_places()) {
     Result<EnclaveFile> file = open_enclave(place);
     if (file.ok()) return file;
     if (file.error().code() == ErrorCode::kPlatform && refused.ok()) refused = file.error();

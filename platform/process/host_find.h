@@ -10,7 +10,7 @@ namespace carrel {
 
 // `wanted` if not empty, else carrel-enclave where an installation (../libexec/carrel), the
 // caller's own folder or a build tree has it, seen from this program's own file, else the
-// configured installation.
+// configured installation; never the current directory.
 //
 // The file and its folders, up to the first that also holds this program, must belong to root, to
 // the effective user or to the owner of this program's file, and be writable by no other user. A
