@@ -10,7 +10,7 @@
 
 #include "apps/common/runner.h"
 #include "base/bytes.h"
-#include "base/wipe.h"
+#include "base/wiped.h"
 #include "client/keys.h"
 
 struct carrel_session {
@@ -60,12 +60,15 @@ carrel_status guarded(carrel_error* error, F f) {
 }
 
 // The trusted executable of the installation that this library belongs to; empty if there is none, then the platform
-// looks beside the program.
+// looks beside the program. A library loaded by a relative path has none: by now the path may lead to somebody else's
+// folder, and what lies there would be given the key.
 std::string installed_enclave() {
   Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&carrel_version), &info) == 0 || info.dli_fname == nullptr) return "";
+  if (dladdr(reinterpret_cast<const void*>(&installed_enclave), &info) == 0 || info.dli_fname == nullptr) return "";
+  if (info.dli_fname[0] != '/') return "";
   std::error_code none;
   const std::filesystem::path folder = std::filesystem::canonical(info.dli_fname, none).parent_path();
+  if (folder.empty()) return "";
   for (const char* up : {"..", "../.."}) {  // lib, lib/<architecture>
     const std::filesystem::path path = folder / up / "libexec/carrel/carrel-enclave";
     if (std::filesystem::exists(path, none)) return path.lexically_normal();
@@ -139,14 +142,15 @@ extern "C" {
 
 const char* carrel_version(void) { return CARREL_VERSION; }
 
-carrel_options carrel_default_options(void) {
-  carrel_options options = {};
-  options.struct_bytes = sizeof options;
-  options.memory_bytes = carrel::kDefaultMemoryBytes;
-  options.threads = 1;
-  options.strategy = CARREL_STRATEGY_AUTO;
-  options.platform = CARREL_PLATFORM_PROCESS;
-  return options;
+void carrel_init_options(carrel_options* options, uint64_t struct_bytes) {
+  carrel_options defaults = {};
+  defaults.struct_bytes = struct_bytes;
+  defaults.memory_bytes = carrel::kDefaultMemoryBytes;
+  defaults.threads = 1;
+  defaults.strategy = CARREL_STRATEGY_AUTO;
+  defaults.platform = CARREL_PLATFORM_PROCESS;
+  std::memset(static_cast<void*>(options), 0, struct_bytes);
+  std::memcpy(static_cast<void*>(options), &defaults, std::min<uint64_t>(struct_bytes, sizeof defaults));
 }
 
 carrel_status carrel_read_key(const char* path, uint8_t key[CARREL_KEY_BYTES], carrel_error* error) {
@@ -166,7 +170,8 @@ carrel_status carrel_open(const char* model_path, const uint8_t key[CARREL_KEY_B
     return carrel::invalid("carrel_open: a null argument", error);
   }
   *session = nullptr;
-  carrel_options chosen = carrel_default_options();
+  carrel_options chosen;
+  carrel_init_options(&chosen, sizeof chosen);
   if (options != nullptr) {
     if (options->struct_bytes < sizeof(uint64_t) || options->struct_bytes > sizeof chosen) {
       return carrel::invalid("carrel_open: options.struct_bytes is not that of a known version", error);
@@ -176,10 +181,9 @@ carrel_status carrel_open(const char* model_path, const uint8_t key[CARREL_KEY_B
   return carrel::guarded(error, [&] {
     const auto runner_options = carrel::runner_options(model_path, chosen);
     if (!runner_options.ok()) return carrel::fail(runner_options.error(), error);
-    carrel::SecretKey secret_key;
-    std::memcpy(secret_key.bytes, key, CARREL_KEY_BYTES);
-    auto runner = carrel::Runner::open(*runner_options, secret_key);
-    carrel::wipe(secret_key.bytes, CARREL_KEY_BYTES);
+    carrel::Wiped<carrel::SecretKey> secret_key;
+    std::memcpy(secret_key.value.bytes, key, CARREL_KEY_BYTES);
+    auto runner = carrel::Runner::open(*runner_options, secret_key.value);
     if (!runner.ok()) return carrel::fail(runner.error(), error);
     *session = new carrel_session{std::move(*runner), {}};
     return CARREL_OK;
@@ -187,6 +191,8 @@ carrel_status carrel_open(const char* model_path, const uint8_t key[CARREL_KEY_B
 }
 
 void carrel_close(carrel_session* session) { delete session; }
+
+int64_t carrel_batch(const carrel_session* session) { return session->runner->batch(); }
 
 uint32_t carrel_input_count(const carrel_session* session) {
   return static_cast<uint32_t>(session->runner->inputs().size());

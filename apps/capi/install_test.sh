@@ -38,10 +38,25 @@ cd ..
 
 [ "$with_pkg_config" = "$with_cmake" ] || { echo "different answers: $with_pkg_config / $with_cmake"; exit 1; }
 case $with_pkg_config in "class "*"trusted memory "*) ;; *) echo "unexpected: $with_pkg_config"; exit 1 ;; esac
-# A wrong key is told in one line and exit status 1.
+# Refusals are one line and exit status 1: a wrong key, and a model with more outputs than the example has room for.
+refused() {
+  if ./classify "$@" 2> error.txt; then echo "accepted: $*"; exit 1; fi
+  [ "$(wc -l < error.txt)" = 1 ] || { cat error.txt; exit 1; }
+}
 carrel keygen -o other.key
-if ./classify m.carrel other.key 2> error.txt; then echo "a wrong key was accepted"; exit 1; fi
-[ "$(wc -l < error.txt)" = 1 ] || { cat error.txt; exit 1; }
+refused m.carrel other.key
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$source/tests/hostile python3 - <<'PYTHON'
+from onnx_bytes import model, node, value
+relu, neg = node("Relu", ["x"], ["y"]), node("Neg", ["x"], ["z"])
+x, y, z = value(11, "x", [4, 3, 8, 8]), value(12, "y", [4, 3, 8, 8]), value(12, "z", [4, 3, 8, 8])
+open("two.onnx", "wb").write(model([relu, neg, x, y, z]))
+open("four.onnx", "wb").write(model([relu, x, y]))
+PYTHON
+for network in two four; do carrel seal $network.onnx -o $network.carrel --key m.key; done
+refused two.carrel m.key
+./classify four.carrel m.key
+carrel inspect four.carrel > seen.txt
+grep -q '(4x3x8x8)' seen.txt || { cat seen.txt; exit 1; }
 # Only the C API is visible.
 leaked=$(nm -D --defined-only "$work"/root/lib*/libcarrel.so* "$work"/root/lib/*/libcarrel.so* 2>/dev/null | awk '$2 ~ /[TDB]/ {print $3}' | grep -v '^carrel_' || true)
 [ -z "$leaked" ] || { echo "exported beyond the API: $leaked"; exit 1; }

@@ -48,7 +48,7 @@ typedef enum carrel_strategy {
 
 typedef enum carrel_platform { CARREL_PLATFORM_PROCESS = 0, CARREL_PLATFORM_INPROC = 1 } carrel_platform;
 
-/* Start from carrel_default_options(). struct_bytes keeps the ABI stable as fields are added at the end. */
+/* Start from carrel_init_options(). struct_bytes keeps the ABI stable as fields are added at the end. */
 typedef struct carrel_options {
   uint64_t struct_bytes;
   uint64_t memory_bytes;            /* every writable byte of the trusted side; default 16 MiB */
@@ -56,7 +56,7 @@ typedef struct carrel_options {
   carrel_strategy strategy;         /* default CARREL_STRATEGY_AUTO */
   carrel_platform platform;         /* default CARREL_PLATFORM_PROCESS */
   const uint8_t* expected_model_id; /* CARREL_MODEL_ID_BYTES bytes, or NULL: any model of this key */
-  const char* enclave_path;         /* the trusted executable, or NULL: found beside the program */
+  const char* enclave_path;         /* the trusted executable, or NULL: that of an installation, see carrel_open */
 } carrel_options;
 
 typedef struct carrel_session carrel_session;
@@ -64,7 +64,7 @@ typedef struct carrel_session carrel_session;
 typedef struct carrel_tensor_info {
   const char* name;    /* lives as long as the session */
   uint32_t rank;
-  int64_t dims[CARREL_MAX_RANK]; /* of one image; where the batch is free, dims[0] is 1 */
+  int64_t dims[CARREL_MAX_RANK]; /* of one image: dims[0] is 1 unless carrel_batch() is 1 */
 } carrel_tensor_info;
 
 typedef struct carrel_tensor {
@@ -85,16 +85,24 @@ typedef struct carrel_stats {
 } carrel_stats;
 
 CARREL_API const char* carrel_version(void);
-CARREL_API carrel_options carrel_default_options(void);
+/* Sets the defaults. struct_bytes: sizeof(carrel_options), so that a program built with an older header keeps working
+ * with a newer library. */
+CARREL_API void carrel_init_options(carrel_options* options, uint64_t struct_bytes);
 
 /* Reads a key file written by `carrel keygen` into key. Wipe it after carrel_open. */
 CARREL_API carrel_status carrel_read_key(const char* path, uint8_t key[CARREL_KEY_BYTES], carrel_error* error);
 
-/* Opens a sealed model, starts the trusted engine and prepares a program. options may be NULL: the defaults. */
+/* Opens a sealed model, starts the trusted engine and prepares a program. options may be NULL: the defaults.
+ * Without options->enclave_path the trusted executable is libexec/carrel/carrel-enclave of the installation that this
+ * library lies in (looked up only if the library was loaded by an absolute path), else the one beside the running
+ * program, else that of the prefix that carrel was built for. The current directory is never searched. */
 CARREL_API carrel_status carrel_open(const char* model_path, const uint8_t key[CARREL_KEY_BYTES],
                                      const carrel_options* options, carrel_session** session, carrel_error* error);
 CARREL_API void carrel_close(carrel_session* session); /* NULL is allowed */
 
+/* How many images one call takes. 0: any number, the first dimension of every input and output. n > 1: exactly n, there
+ * too. 1: tensors have the dims of carrel_tensor_info. */
+CARREL_API int64_t carrel_batch(const carrel_session* session);
 CARREL_API uint32_t carrel_input_count(const carrel_session* session);
 CARREL_API uint32_t carrel_output_count(const carrel_session* session);
 CARREL_API carrel_status carrel_input_info(const carrel_session* session, uint32_t index, carrel_tensor_info* info);
