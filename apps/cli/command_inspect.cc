@@ -26,6 +26,14 @@ std::string shape_text(const Shape& shape) {
   return text.empty() ? "scalar" : text;
 }
 
+// With the batch that a run takes: "Nx3x8x8" where it is free.
+std::string port_text(const Graph& graph, const Shape& shape) {
+  if (shape.rank() == 0 || graph.batch == 1) return shape_text(shape);
+  std::string text = graph.batch == 0 ? "N" : std::to_string(graph.batch);
+  for (int i = 1; i < shape.rank(); ++i) text += fmt::format("x{}", shape[i]);
+  return text;
+}
+
 const char* kind_name(WeightsKind kind) {
   constexpr const char* kNames[] = {"none", "conv", "depthwise", "vectors", "plain"};
   return kNames[static_cast<size_t>(kind)];
@@ -92,7 +100,7 @@ void print_all_json(const Options& options, const SealedInfo& info) {
 
 void print_ports(const char* label, const Graph& graph, const std::vector<ValueId>& ids) {
   for (ValueId id : ids) {
-    fmt::print("{:<12}{} ({})\n", label, printable(graph.value(id).name), shape_text(graph.value(id).shape));
+    fmt::print("{:<12}{} ({})\n", label, printable(graph.value(id).name), port_text(graph, graph.value(id).shape));
     label = "";
   }
 }
