@@ -12,7 +12,7 @@ struct LocalTensor {
   bool paced = false;  // advances evenly: leaves the segment, or somebody inside needs all of it
   uint32_t need = 0;
   uint32_t produced = 0;
-  uint32_t accumulated = 0;  // rows taken by an accumulating consumer
+  uint32_t taken = 0;  // input rows that the producer has taken, where that accumulates
 };
 
 class Simulator {
@@ -109,7 +109,7 @@ class Simulator {
 
   uint32_t still_wanted(const SchedNode& me, size_t i) {
     const LocalTensor& in = at(me.inputs[i]);
-    if (me.needs[i].kind == Kind::kAccumulate) return in.accumulated;
+    if (me.needs[i].kind == Kind::kAccumulate) return at(me.outputs[0]).taken;
     uint32_t made = ~0u;
     bool done = true;
     for (TensorIndex t : me.outputs) {
@@ -156,12 +156,13 @@ class Simulator {
 
   void accumulate(NodeIndex n) {
     const SchedNode& me = node(n);
-    LocalTensor& in = at(me.inputs[0]);
-    if (in.accumulated >= in.produced) return;
-    compute(n, in.accumulated, in.produced);
-    in.accumulated = in.produced;
+    const LocalTensor& in = at(me.inputs[0]);
+    LocalTensor& out = at(me.outputs[0]);
+    if (out.taken >= in.produced) return;
+    compute(n, out.taken, in.produced);
+    out.taken = in.produced;
     segment(me.outputs[0]).ring_rows = 1;
-    if (in.accumulated == in.rows) finish_rows(me.outputs[0], 0, 1);
+    if (out.taken == in.rows) finish_rows(me.outputs[0], 0, 1);
   }
 
   void compute(NodeIndex n, uint32_t begin, uint32_t end) {

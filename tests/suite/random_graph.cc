@@ -134,6 +134,34 @@ class Builder {
     else add(OpType::kMul, {gate, before});
   }
 
+  // Channel attention: two global pools and the product read one map.
+  void attention() {
+    const ValueId before = x_;
+    add(OpType::kGlobalAveragePool, {before});
+    const ValueId average = x_;
+    if (pick(2) == 0) {
+      Attributes a;
+      a.ints["axes"] = {2, 3};
+      add(OpType::kReduceMax, {before}, a);
+    } else {
+      add(OpType::kGlobalMaxPool, {before});
+    }
+    add(OpType::kAdd, {average, x_}, {}, {UnaryFn::kSigmoid, 0, 0});
+    add(OpType::kMul, {before, x_});
+  }
+
+  // A global pool and an operator on dense tensors read one map; so does the sum.
+  void pool_beside_dense() {
+    const ValueId before = x_;
+    Attributes a;
+    a.ints["perm"] = {0, 1, 2, 3};
+    add(OpType::kTranspose, {before}, a);
+    const ValueId same = x_;
+    add(OpType::kGlobalMaxPool, {before});
+    add(OpType::kSub, {same, x_});
+    add(OpType::kAdd, {before, x_});
+  }
+
   void concat() {
     const ValueId before = x_;
     const int64_t c = shape()[1];
@@ -181,7 +209,7 @@ class Builder {
   void activation() { add(OpType::kUnary, {x_}, {}, {UnaryFn::kRelu, 0, 0}); }
 
   void layer() {
-    switch (pick(12)) {
+    switch (pick(14)) {
       case 0: return pool();
       case 1: return residual();
       case 2: return squeeze_excite();
@@ -191,6 +219,8 @@ class Builder {
       case 6: return dense_only();
       case 7: return activation();
       case 8: return widen();
+      case 9: return attention();
+      case 10: return pool_beside_dense();
       default: return conv();
     }
   }

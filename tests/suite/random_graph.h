@@ -7,8 +7,8 @@
 namespace carrel {
 
 // Uses every kind of engine layer over a few seeds: convolutions (grouped, depthwise, dilated, strided, uneven pads),
-// pools, affine, prelu, residual and broadcast arithmetic, concat, split, LRN, softmax, dense layers, and operators
-// that only run on dense tensors in between. Shapes are set; weights are of order 1 / sqrt(fan-in).
+// pools, several readers of one map, affine, prelu, residual and broadcast arithmetic, concat, split, LRN, softmax,
+// dense layers, and operators that only run on dense tensors in between. Shapes are set; weights are of order 1 / sqrt(fan-in).
 Graph random_graph(uint32_t seed);
 
 // Values of order 1.
