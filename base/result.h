@@ -38,7 +38,7 @@ class Error {
  private:
   ErrorCode code_;
   uint64_t detail_ = 0;
-  char message_[kMessageBytes];
+  char message_[kMessageBytes] = {};  // zeros behind the text too: errors cross to the untrusted side whole
 };
 
 [[noreturn]] void check_failed(const char* expression, const char* file, int line);

@@ -11,4 +11,7 @@ inline void wipe(void* data, size_t bytes) {
   asm volatile("" : : "r"(data) : "memory");
 }
 
+// Zeroes 8 KiB of stack below the caller's frame: what functions that have returned left there, spilled registers included.
+void scrub_stack();
+
 }  // namespace carrel

@@ -14,8 +14,6 @@
 namespace carrel {
 namespace {
 
-constexpr uint32_t kProgramAadKind = 2;
-
 BlockAad aad_of(const StoreDesc& store, uint32_t block) {
   return {kBlockAadKind, static_cast<uint32_t>(store.kind), store.first_position + block, store.block_bytes};
 }
@@ -63,11 +61,8 @@ Result<BoundaryTensor> boundary_tensor(const ProgramView& program, uint32_t inde
 }
 
 SessionBoundary::SessionBoundary(const SecretKey& session_key, CpuMask cpu) {
-  SecretKey key = hkdf(session_key, {}, kInputKeyLabel);
-  input_.emplace(key, cpu);
-  key = hkdf(session_key, {}, kOutputKeyLabel);
-  output_.emplace(key, cpu);
-  wipe(&key, sizeof(key));
+  input_.emplace(hkdf(session_key, {}, kInputKeyLabel).key, cpu);
+  output_.emplace(hkdf(session_key, {}, kOutputKeyLabel).key, cpu);
 }
 
 Status SessionBoundary::seal_input(const BoundaryTensor& tensor, uint64_t counter, std::span<const float> values,
@@ -118,10 +113,8 @@ Status seal_session_program(const SecretKey& session_key, CpuMask cpu, const Mod
   if (program.size() > UINT32_MAX || sealed.size() != program.size() + kTagBytes) {
     return Error(ErrorCode::kInvalidInput, "a program of %llu bytes", static_cast<unsigned long long>(program.size()));
   }
-  SecretKey key = hkdf(session_key, {}, kProgramKeyLabel);
-  const Gcm gcm(key, cpu);
-  wipe(&key, sizeof(key));
-  const ProgramAad aad{model_id, kSessionProgram, static_cast<uint32_t>(program.size()), kProgramAadKind};
+  const Gcm gcm(hkdf(session_key, {}, kProgramKeyLabel).key, cpu);
+  const ProgramAad aad{model_id, kSessionProgram, static_cast<uint32_t>(program.size())};
   gcm.seal(tile_nonce(kSessionProgram), std::as_bytes(std::span(&aad, 1)), program.data(), sealed.data(),
            program.size(), sealed.data() + program.size());
   return ok_status();

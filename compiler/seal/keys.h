@@ -10,17 +10,8 @@
 
 namespace carrel {
 
-// A subkey that is wiped when it goes.
-struct Subkey {
-  SecretKey key;
-  explicit Subkey(const SecretKey& derived) : key(derived) {}
-  ~Subkey() { wipe(&key, sizeof(key)); }
-  Subkey(const Subkey&) = delete;
-  Subkey& operator=(const Subkey&) = delete;
-};
-
-// `label` is one of sealed_model.h's; `salt` is the header's salt or manifest_salt.
-SecretKey sealing_subkey(const SecretKey& model_key, std::span<const uint8_t, 32> salt, const char* label);
+// `label`: one of engine/format/sealed_model.h; `salt` is the header's salt or manifest_salt.
+Subkey sealing_subkey(const SecretKey& model_key, std::span<const uint8_t, 32> salt, const char* label);
 
 // Sets header->key_check from header->salt.
 void set_key_check(const SecretKey& model_key, SealedHeader* header);

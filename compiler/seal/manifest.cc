@@ -91,7 +91,7 @@ std::vector<std::byte> lay_out(const ManifestHeader& counts, const std::vector<S
 
 void seal_programs(const SecretKey& key, const SealedHeader& header, const std::vector<OwnedProgram>& programs,
                    uint64_t offset, std::vector<std::byte>* manifest) {
-  const Subkey subkey(sealing_subkey(key, header.manifest_salt, "carrel programs"));
+  const Subkey subkey(sealing_subkey(key, header.manifest_salt, kProgramsLabel));
   const Gcm gcm(subkey.key, detect_cpu());
   for (size_t i = 0; i < programs.size(); ++i) {
     const std::vector<std::byte>& blob = programs[i].blob;

@@ -210,7 +210,7 @@ TEST_F(SealTest, TilesHoldTheCanonicalStream) {
     const auto plan = plan_streams(graph, stored);
     ASSERT_TRUE(plan.ok());
     const Bytes file = read_file(path_);
-    const Gcm gcm(sealing_subkey(key_, info->header.salt, "carrel tiles"), detect_cpu());
+    const Gcm gcm(sealing_subkey(key_, info->header.salt, kTilesLabel).key, detect_cpu());
     for (size_t s = 0; s < plan->streams.size(); ++s) {
       const auto weights = stream_weights(graph, *plan, s);
       ASSERT_TRUE(weights.ok());

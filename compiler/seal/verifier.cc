@@ -33,7 +33,7 @@ class Verifier {
   }
 
   Status check_tiles() {
-    const Subkey subkey(sealing_subkey(key_, info_.header.salt, "carrel tiles"));
+    const Subkey subkey(sealing_subkey(key_, info_.header.salt, kTilesLabel));
     const Gcm gcm(subkey.key, detect_cpu());
     uint64_t end = kTilesOffset;
     for (size_t s = 0; s < info_.streams.size(); ++s) {

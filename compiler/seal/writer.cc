@@ -55,7 +55,7 @@ struct Slice {
 class TileWriter {
  public:
   TileWriter(const SecretKey& key, const SealedHeader& header, OutputFile* out, const SealProgress& progress)
-      : subkey_(sealing_subkey(key, header.salt, "carrel tiles")),
+      : subkey_(sealing_subkey(key, header.salt, kTilesLabel)),
         gcm_(subkey_.key, detect_cpu()),
         header_(header),
         out_(*out),
@@ -216,6 +216,7 @@ Status write_tiles(const Graph& graph, const StreamPlan& streams, TileWriter* ti
 
 Result<ModelId> seal_model(const Graph& graph, const SecretKey& key, const SealOptions& options,
                            const std::string& path, const SealProgress& progress, std::vector<std::string>* notes) {
+  CARREL_RETURN_IF_ERROR(check_crypto_cpu());
   CARREL_ASSIGN(OutputFile out, OutputFile::create(path));
   CARREL_ASSIGN(const StreamPlan streams, plan_streams(graph, options.stored));
   const std::vector<std::byte> architecture = serialize_architecture(graph);

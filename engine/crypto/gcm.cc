@@ -39,6 +39,11 @@ Tag load_tag_once(const std::byte* claimed_tag) {
 
 }  // namespace
 
+Status check_crypto_cpu() {
+  if (detect_cpu() & kCpuAesNi) return ok_status();
+  return Error(ErrorCode::kUnsupported, "this processor has no AES instructions (AES-NI), which carrel needs");
+}
+
 Nonce tile_nonce(uint64_t index) {
   Nonce nonce = {};
   put_le(nonce.bytes + 4, index, 8);

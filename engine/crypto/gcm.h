@@ -2,8 +2,8 @@
 // AES-256-GCM with typed keys and nonces. Bit-compatible with ipsec-mb and OpenSSL.
 //
 // A nonce is a type, not a byte string, so that the rules that keep it unique are visible:
-//   tiles    : TileNonce(index)              under a key of one sealing (fresh salt): index is unique
-//   sessions : BlockNonce(position, counter) under a key of one session: the counter never repeats
+//   tiles    : tile_nonce(index)             under a key of one sealing (fresh salt): index is unique
+//   sessions : block_nonce(position, counter) under a key of one session: the counter never repeats
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -28,6 +28,10 @@ struct Nonce {
 Nonce tile_nonce(uint64_t index);
 // position as 32-bit little endian, then the counter as 64-bit little endian.
 Nonce block_nonce(uint32_t position, uint64_t counter);
+
+// kUnsupported unless this processor has the instructions that every implementation here needs (AES-NI). Asked before the
+// first Gcm is made.
+Status check_crypto_cpu();
 
 // An expanded key. Secret. Lives in trusted memory; wiped by its destructor. Neither copied nor moved.
 class Gcm {

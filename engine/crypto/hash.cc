@@ -127,15 +127,25 @@ Digest hkdf_expand(const Digest& pseudorandom_key, std::span<const std::byte> in
   return hmac.finish();
 }
 
-SecretKey hkdf(const SecretKey& key, std::span<const std::byte> salt, const char* label) {
-  Digest extracted = hkdf_extract(salt, as_bytes(key.bytes, sizeof(key.bytes)));
-  Digest expanded = hkdf_expand(extracted, as_bytes(label, strlen(label)));
-  SecretKey subkey;
-  static_assert(sizeof(subkey.bytes) == sizeof(expanded.bytes));
-  memcpy(subkey.bytes, expanded.bytes, sizeof(subkey.bytes));
-  wipe(&extracted, sizeof(extracted));
-  wipe(&expanded, sizeof(expanded));
-  return subkey;
+Subkey::Subkey(const Digest& derived) {
+  static_assert(sizeof(key.bytes) == sizeof(derived.bytes));
+  memcpy(key.bytes, derived.bytes, sizeof(key.bytes));
+}
+
+Subkey::~Subkey() { wipe(&key, sizeof(key)); }
+
+Subkey hkdf(const SecretKey& key, std::span<const std::byte> salt, const char* label) {
+  // Wiped after the result has been made from it.
+  struct Temporary {
+    Digest digest;
+    ~Temporary() {
+      wipe(&digest, sizeof(digest));
+      scrub_stack();
+    }
+  };
+  const Temporary extracted{hkdf_extract(salt, as_bytes(key.bytes, sizeof(key.bytes)))};
+  const Temporary expanded{hkdf_expand(extracted.digest, as_bytes(label, strlen(label)))};
+  return Subkey(expanded.digest);
 }
 
 bool equal_constant_time(const void* a, const void* b, size_t bytes) {

@@ -46,9 +46,18 @@ class HmacSha256 {
 };
 Digest hmac_sha256(std::span<const std::byte> key, std::span<const std::byte> data);
 
+// A derived key, wiped when it goes. Neither copied nor moved.
+struct Subkey {
+  SecretKey key;
+  explicit Subkey(const Digest& derived);
+  ~Subkey();
+  Subkey(const Subkey&) = delete;
+  Subkey& operator=(const Subkey&) = delete;
+};
+
 // HKDF-Extract(salt, input key) then Expand(label): one 32-byte subkey. label: ASCII, at most 64 bytes.
-// Secret inputs and temporaries are wiped.
-SecretKey hkdf(const SecretKey& key, std::span<const std::byte> salt, const char* label);
+// Temporaries are wiped, the stack below the caller too.
+Subkey hkdf(const SecretKey& key, std::span<const std::byte> salt, const char* label);
 
 // The two halves of hkdf(): the pseudorandom key, and the first 32 bytes of the output. The result is
 // secret; the caller wipes it.

@@ -109,12 +109,12 @@ TEST(Hkdf, IsExtractThenExpand) {
   SecretKey key;
   memcpy(key.bytes, random_vector(kKeyBytes, 3).data(), kKeyBytes);
   const Bytes salt = random_vector(32, 4);
-  const SecretKey subkey = hkdf(key, salt, "carrel tiles");
+  const Subkey subkey = hkdf(key, salt, "carrel tiles");
   const Digest expected = hkdf_expand(hkdf_extract(salt, std::as_bytes(std::span(key.bytes))),
                                       bytes_of("carrel tiles"));
-  EXPECT_EQ(memcmp(subkey.bytes, expected.bytes, kKeyBytes), 0);
-  const SecretKey other = hkdf(key, salt, "carrel programs");
-  EXPECT_NE(memcmp(subkey.bytes, other.bytes, kKeyBytes), 0);
+  EXPECT_EQ(memcmp(subkey.key.bytes, expected.bytes, kKeyBytes), 0);
+  const Subkey other = hkdf(key, salt, "carrel programs");
+  EXPECT_NE(memcmp(subkey.key.bytes, other.key.bytes, kKeyBytes), 0);
 }
 
 TEST(EqualConstantTime, FindsEverySingleBit) {

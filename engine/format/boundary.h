@@ -19,7 +19,7 @@ namespace carrel {
 inline constexpr char kInputKeyLabel[] = "carrel input";
 inline constexpr char kOutputKeyLabel[] = "carrel output";
 inline constexpr char kProgramKeyLabel[] = "carrel program";
-inline constexpr uint32_t kBlockAadKind = 3;  // tiles are 1, programs 2 (engine/format/sealed_model.h)
+inline constexpr uint32_t kBlockAadKind = 3;  // kTileAadKind, kProgramAadKind: engine/format/sealed_model.h
 
 struct BlockAad {
   uint32_t kind = kBlockAadKind;

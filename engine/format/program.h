@@ -24,7 +24,6 @@ namespace carrel {
 inline constexpr uint32_t kProgramMagic = 0x4c525043;  // "CPRL"
 inline constexpr uint32_t kProgramVersion = 1;
 inline constexpr uint16_t kNone16 = 0xffff;
-inline constexpr uint64_t kNoOffset = ~uint64_t{0};
 inline constexpr uint32_t kMaxThreads = 64;
 // The validator follows each store's blocks on its stack: 16 KiB.
 inline constexpr uint32_t kMaxStores = 4096;
@@ -107,7 +106,7 @@ static_assert(sizeof(StoreDesc) == 24);
 inline constexpr uint32_t kPlainBlockBytes = 16 * 1024;
 
 enum class Opcode : uint8_t {
-  kLoad = 0,     // all tiles of `stream` to weights_offset (expanded); kWeightsPlain streams fill a plain tensor `out`
+  kLoad = 0,     // all tiles of `stream` to weights_offset (expanded); WeightsKind::kPlain streams fill a plain tensor `out`
   kConv,         // in0 -> out; stream; in_block/out_block/in_channels/out_channels = the group; activation
   kDepthwise,    // in0 -> out; stream resident; activation
   kPool,         // in0 -> out; arg0 = PoolKind, arg1 = count_include_pad, arg2 = counted_bottom << 16 | counted_right

@@ -34,9 +34,11 @@ Status check_sealed_header(const SealedHeader& header, uint64_t file_bytes, cons
                  static_cast<unsigned long long>(file_bytes), static_cast<unsigned long long>(header.file_bytes));
   }
   uint64_t tiles_end = 0;
-  if (!checked_add(kTilesOffset, header.tiles_bytes, &tiles_end) || tiles_end > header.manifest_offset ||
-      !in_range(header.manifest_offset, header.manifest_bytes, file_bytes)) {
-    return Error(ErrorCode::kAuthentication, "the sealed model's regions do not fit the file");
+  uint64_t manifest_end = 0;
+  if (header.tiles_bytes % 64 != 0 || !checked_add(kTilesOffset, header.tiles_bytes, &tiles_end) ||
+      tiles_end != header.manifest_offset || !checked_add(tiles_end, header.manifest_bytes, &manifest_end) ||
+      manifest_end != file_bytes) {
+    return Error(ErrorCode::kAuthentication, "the sealed model's regions do not fill the file");
   }
   return ok_status();
 }

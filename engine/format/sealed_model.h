@@ -44,18 +44,24 @@ struct SealedHeader {
 };
 static_assert(sizeof(SealedHeader) == 256);
 
+inline constexpr char kTilesLabel[] = "carrel tiles";
+inline constexpr char kKeyCheckLabel[] = "carrel key check";
+inline constexpr char kManifestLabel[] = "carrel manifest";
+inline constexpr char kProgramsLabel[] = "carrel programs";
+inline constexpr uint32_t kTileAadKind = 1, kProgramAadKind = 2;
+
 struct TileAad {
   ModelId model_id;
   uint64_t tile_index;
   uint32_t stored_bytes;
-  uint32_t kind;  // 1
+  uint32_t kind = kTileAadKind;
 };
 static_assert(sizeof(TileAad) == 32);
 struct ProgramAad {
   ModelId model_id;
   uint64_t program_index;  // kSessionProgram for one that the client planned on the spot
   uint32_t program_bytes;
-  uint32_t kind;  // 2
+  uint32_t kind = kProgramAadKind;
 };
 static_assert(sizeof(ProgramAad) == 32);
 inline constexpr uint64_t kSessionProgram = ~uint64_t{0};
@@ -78,7 +84,7 @@ struct ProgramRecord {
 };
 static_assert(sizeof(ProgramRecord) == 40);
 
-// Checks magic, version, checksum and that the regions tile the file of `file_bytes`. `header` is a trusted copy.
+// Checks magic, version, checksum and that header, tiles and manifest fill the file of `file_bytes`. `header` is a trusted copy.
 // Errors: kInvalidInput (not a sealed model), kAuthentication (damaged or truncated).
 Status check_sealed_header(const SealedHeader& header, uint64_t file_bytes, const uint8_t checksum_now[32]);
 

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "engine/format/validate.h"
 #include "engine/layout/plain_op.h"
+#include "engine/layout/row_ops.h"
 
 namespace carrel {
 namespace {
@@ -202,8 +203,7 @@ class OpValidator {
                "the second map does not broadcast");
     OP_REQUIRE(apart_or_same(*a, *out) && (broadcast ? apart(*b, *out) : apart_or_same(*b, *out)),
                "input and output overlap");
-    constexpr uint32_t kFunctions = 7;  // BinaryFn, engine/kernels/rows/rows.h
-    OP_REQUIRE(op_.arg0 < kFunctions && op_.arg1 <= 1, "unknown function");
+    OP_REQUIRE(op_.arg0 < kBinaryFnCount && op_.arg1 <= 1, "unknown function");
     return ok_status();
   }
 

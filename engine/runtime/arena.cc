@@ -4,9 +4,9 @@
 
 namespace carrel {
 
-Status Arena::attach(std::span<std::byte> block, const ProgramHeader& header, TraceSink* trace) {
+Status Arena::attach(std::span<std::byte> block, const ProgramHeader& header, const Tracer* tracer) {
   block_ = block;
-  trace_ = trace;
+  tracer_ = tracer;
   tile_buffer_bytes_ = header.tile_buffer_bytes;
   buffers_ = round_up(header.program_bytes, 64);
   arena_ = buffers_ + uint64_t{header.threads} * tile_buffer_bytes_;
@@ -22,7 +22,7 @@ Status Arena::attach(std::span<std::byte> block, const ProgramHeader& header, Tr
 std::byte* Arena::hand_out(uint64_t begin, uint64_t bytes, uint64_t limit) {
   CARREL_CHECK(in_range(begin, bytes, limit));
   if (begin + bytes > high_water_) high_water_ = begin + bytes;
-  if (trace_ != nullptr) trace_->record({TraceKind::kArena, step_, begin, bytes});
+  tracer_->record(TraceKind::kArena, begin, bytes);
   return block_.data() + begin;
 }
 

@@ -10,15 +10,14 @@
 #include <span>
 
 #include "engine/format/program.h"
-#include "engine/host/trace.h"
+#include "engine/runtime/tracer.h"
 
 namespace carrel {
 
 class Arena {
  public:
   // `block` holds the program's blob at its start. Errors: kBudgetTooSmall; detail() = the least budget.
-  Status attach(std::span<std::byte> block, const ProgramHeader& header, TraceSink* trace);
-  void set_step(uint32_t step) { step_ = step; }
+  Status attach(std::span<std::byte> block, const ProgramHeader& header, const Tracer* tracer);
 
   // Ranges are those of a validated program: a bad one is our own bug.
   std::byte* claim(uint64_t offset, uint64_t bytes);
@@ -39,8 +38,7 @@ class Arena {
   uint64_t end_ = 0;
   uint64_t tile_buffer_bytes_ = 0;
   uint64_t high_water_ = 0;
-  TraceSink* trace_ = nullptr;
-  uint32_t step_ = 0;
+  const Tracer* tracer_ = nullptr;
 };
 
 }  // namespace carrel

@@ -16,10 +16,9 @@ BlockAad aad_of(const StoreDesc& store, uint32_t block) {
 }  // namespace
 
 Status BlockGate::set_keys(const SecretKey& session_key, CpuMask cpu) {
-  SecretKey key = hkdf(session_key, {}, kInputKeyLabel);
-  input_.emplace(key, cpu);
-  key = hkdf(session_key, {}, kOutputKeyLabel);
-  output_.emplace(key, cpu);
+  input_.emplace(hkdf(session_key, {}, kInputKeyLabel).key, cpu);
+  output_.emplace(hkdf(session_key, {}, kOutputKeyLabel).key, cpu);
+  SecretKey key;
   const Status random = random_bytes(std::as_writable_bytes(std::span(&key, 1)));
   if (random.ok()) spill_.emplace(key, cpu);
   wipe(&key, sizeof(key));
@@ -40,6 +39,7 @@ const Gcm& BlockGate::key(StoreKind kind) const {
 Status BlockGate::open(const StoreDesc& store, uint32_t block, uint64_t counter, std::byte* plain) const {
   const uint64_t offset = block_offset(store, block);
   CARREL_CHECK(in_range(offset, uint64_t{store.block_bytes} + kTagBytes, area_.size()));
+  tracer_->record(store.kind == StoreKind::kInput ? TraceKind::kInput : TraceKind::kSpillIn, offset, store.block_bytes);
   const std::byte* cipher = area_.data() + offset;
   const BlockAad aad = aad_of(store, block);
   if (key(store.kind).open_from_untrusted(block_nonce(aad.position, counter), std::as_bytes(std::span(&aad, 1)),
@@ -53,6 +53,7 @@ Status BlockGate::open(const StoreDesc& store, uint32_t block, uint64_t counter,
 void BlockGate::seal(const StoreDesc& store, uint32_t block, uint64_t counter, const std::byte* plain) const {
   const uint64_t offset = block_offset(store, block);
   CARREL_CHECK(in_range(offset, uint64_t{store.block_bytes} + kTagBytes, area_.size()));
+  tracer_->record(store.kind == StoreKind::kOutput ? TraceKind::kOutput : TraceKind::kSpillOut, offset, store.block_bytes);
   std::byte* cipher = area_.data() + offset;
   const BlockAad aad = aad_of(store, block);
   std::byte tag[kTagBytes];

@@ -5,6 +5,7 @@
 
 #include "engine/format/boundary.h"
 #include "engine/format/program.h"
+#include "engine/runtime/tracer.h"
 
 namespace carrel {
 
@@ -13,7 +14,10 @@ class BlockGate {
   // Derives and draws the keys. Errors: kIo if there is no randomness.
   Status set_keys(const SecretKey& session_key, CpuMask cpu);
   void wipe_keys();
-  void set_area(std::span<std::byte> area) { area_ = area; }
+  void attach(std::span<std::byte> area, const Tracer* tracer) {
+    area_ = area;
+    tracer_ = tracer;
+  }
 
   // Block `block` into `plain`, trusted memory. Errors: kAuthentication; then `plain` is wiped.
   Status open(const StoreDesc& store, uint32_t block, uint64_t counter, std::byte* plain) const;
@@ -24,6 +28,7 @@ class BlockGate {
   const Gcm& key(StoreKind kind) const;
 
   std::span<std::byte> area_;
+  const Tracer* tracer_ = nullptr;
   std::optional<Gcm> input_, output_, spill_;
 };
 

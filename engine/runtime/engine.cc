@@ -23,7 +23,7 @@ CpuMask limit_isa(CpuMask cpu, IsaLevel isa) {
 
 class Engine::State {
  public:
-  explicit State(const EngineConfig& config) : config_(config) {}
+  explicit State(const EngineConfig& config) : config_(config), tracer_{config.trace} {}
   ~State();
 
   Status open(Host* host, const SessionSecrets& secrets);
@@ -44,6 +44,7 @@ class Engine::State {
   void touch_pages();
 
   EngineConfig config_;
+  Tracer tracer_;
   CheckedHost host_;
   Workers workers_;
   ModelId model_id_ = {};
@@ -110,6 +111,7 @@ Status Engine::State::open(Host* host, const SessionSecrets& secrets) {
   if (reinterpret_cast<uintptr_t>(config_.block.data()) % 64 != 0) {
     return Error(ErrorCode::kPlatform, "the trusted block is misaligned");
   }
+  CARREL_RETURN_IF_ERROR(check_crypto_cpu());
   CARREL_RETURN_IF_ERROR(host_.attach(host, config_.block));
   workers_.attach(&host_, config_.threads);
   CARREL_RETURN_IF_ERROR(open_sealed_model(&host_, secrets, &model_id_, &keys_));
@@ -156,12 +158,12 @@ Status Engine::State::attach_program(std::span<std::byte> blob) {
   if (isa > isa_level(config_.cpu)) {
     return Error(ErrorCode::kUnsupported, "the program needs %s, which this session may not use", isa_name(isa));
   }
-  CARREL_RETURN_IF_ERROR(arena_.attach(config_.block, header, config_.trace));
+  CARREL_RETURN_IF_ERROR(arena_.attach(config_.block, header, &tracer_));
   CARREL_RETURN_IF_ERROR(host_.fix_shared_area(header.store_bytes));
   const RowKernels& kernels = row_kernels(limit_isa(config_.cpu, isa));
-  gate_.set_area(host_.shared_area());
-  tiles_.attach(&host_, &*tile_key_, model_id_, &kernels);
-  executor_.attach(program_, {&arena_, &workers_, &tiles_, &gate_, &kernels, config_.trace, !host_.model_map().empty()});
+  gate_.attach(host_.shared_area(), &tracer_);
+  tiles_.attach(&host_, &*tile_key_, model_id_, &kernels, &tracer_);
+  executor_.attach(program_, {&arena_, &workers_, &tiles_, &gate_, &kernels, &tracer_});
   wipe(&keys_, sizeof(keys_));
   return ok_status();
 }
@@ -197,6 +199,7 @@ Status Engine::open(Host* host, const EngineConfig& config, SessionSecrets* secr
   State* state = new (engine->storage_) State(config);
   const Status status = state->open(host, *secrets);
   wipe(secrets, sizeof(*secrets));
+  scrub_stack();
   if (status.ok()) {
     engine->state_ = state;
   } else {
@@ -212,7 +215,11 @@ Engine::~Engine() {
   wipe(storage_, sizeof(storage_));
 }
 
-Status Engine::prepare(const Request& request) { return state_->prepare(request); }
+Status Engine::prepare(const Request& request) {
+  const Status status = state_->prepare(request);
+  scrub_stack();  // the program's key was expanded there
+  return status;
+}
 Status Engine::run(const Request& request, RunStats* stats) { return state_->run(request, stats); }
 void Engine::worker_loop(uint32_t index) {
   if (state_ != nullptr) state_->workers()->loop(index);

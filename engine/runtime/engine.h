@@ -15,7 +15,7 @@ namespace carrel {
 class CheckedHost;
 
 struct EngineConfig {
-  std::span<std::byte> block;  // trusted, 4096-aligned, zeroed; budget - runtime_reserve_bytes(threads)
+  std::span<std::byte> block;  // trusted, 64-byte aligned, zeroed; budget - runtime_reserve_bytes(threads)
   uint32_t threads = 1;
   CpuMask cpu = 0;
   TraceSink* trace = nullptr;  // tests only (inproc)
@@ -30,11 +30,11 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   // `secrets` is wiped before this returns. Reads and checks the model's header: kWrongKey, kAuthentication,
-  // kInvalidInput. The spill key is drawn here.
+  // kInvalidInput; kUnsupported where the processor lacks what engine/crypto needs. The spill key is drawn here.
   static Status open(Host* host, const EngineConfig& config, SessionSecrets* secrets, Engine* engine);
   ~Engine();  // wipes
 
-  // Reads, verifies and validates a program into the block. May be called once per session.
+  // Reads, verifies and validates a program into the block. Once; after an error that left the session alive, again.
   Status prepare(const Request& request);
   // One image under `counter` (args[0]), which must exceed every counter used before in the session.
   Status run(const Request& request, RunStats* stats);
@@ -54,6 +54,6 @@ class Engine {
 
 // The enclave's main loop: requests until kClose or a broken channel. Any authentication failure wipes and ends
 // the session; every later request is refused.
-void serve(Engine* engine, Host* host);
+void serve(Engine* engine);
 
 }  // namespace carrel

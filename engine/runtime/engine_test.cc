@@ -182,8 +182,14 @@ TEST(Engine, PlainTensorsCrossInBlocks) {
 
 class Recorder : public TraceSink {
  public:
-  void record(const TraceEvent& event) override { events.push_back(event); }
+  void record(const TraceEvent& event) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    events.push_back(event);
+  }
   std::vector<TraceEvent> events;
+
+ private:
+  std::mutex mutex_;
 };
 
 TEST(Engine, TraceDoesNotDependOnInputsOrWeights) {

@@ -11,9 +11,9 @@ Status Executor::run(uint64_t counter, bool first, RunStats* stats) {
   counter_ = counter;
   first_ = first;
   stats_ = stats;
-  for (step_ = 0; step_ < program_.steps.size(); ++step_) {
-    parts_.arena->set_step(step_);
-    CARREL_RETURN_IF_ERROR(run_step(program_.steps[step_]));
+  for (uint32_t step = 0; step < program_.steps.size(); ++step) {
+    parts_.tracer->step = step;
+    CARREL_RETURN_IF_ERROR(run_step(program_.steps[step]));
   }
   return ok_status();
 }
@@ -46,23 +46,6 @@ Status Executor::run_step(const Step& step) {
 
 void Executor::zero_pads(const RowRing& out, RowRange rows) const {
   if (out.shape.pad_left + out.shape.pad_right > 0) parts_.kernels->zero_pads(out, rows);
-}
-
-void Executor::record_blocks(TraceKind kind, const StoreDesc& store, RowRange blocks) const {
-  if (parts_.trace == nullptr) return;
-  for (uint32_t b = blocks.begin; b < blocks.end; ++b) {
-    parts_.trace->record({kind, step_, block_offset(store, b), store.block_bytes});
-  }
-}
-
-void Executor::record_tiles(const StreamDesc& stream, const TileGrid& grid) const {
-  if (parts_.trace == nullptr) return;
-  for (uint32_t t = 0; t < grid.tile_count; ++t) {
-    const uint64_t offset = stream.file_offset + tile_stored_offset(grid, t) + kTagBytes * uint64_t{t};
-    const uint64_t bytes = tile_info(grid, t).stored_bytes;
-    parts_.trace->record({TraceKind::kTile, step_, offset, bytes});
-    if (!parts_.mapped) parts_.trace->record({TraceKind::kHostCall, step_, offset, bytes + kTagBytes});
-  }
 }
 
 }  // namespace carrel

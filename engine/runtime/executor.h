@@ -1,11 +1,11 @@
 #pragma once
 // Runs the steps of a validated program on one image. One small function per opcode builds the kernel call; work is
 // split over threads by rows, channel blocks or tiles, and no result depends on the split.
-#include "engine/host/trace.h"
 #include "engine/kernels/rows/rows.h"
 #include "engine/runtime/arena.h"
 #include "engine/runtime/block_gate.h"
 #include "engine/runtime/tile_stream.h"
+#include "engine/runtime/tracer.h"
 #include "engine/runtime/workers.h"
 
 namespace carrel {
@@ -16,6 +16,8 @@ struct Share {
   uint32_t block_begin = 0, block_count = 0;
 };
 
+inline Unary activation_of(const OpDesc& op) { return {op.activation, op.activation_a, op.activation_b}; }
+
 class Executor {
  public:
   struct Parts {
@@ -24,8 +26,7 @@ class Executor {
     const TileStream* tiles = nullptr;
     const BlockGate* gate = nullptr;
     const RowKernels* kernels = nullptr;
-    TraceSink* trace = nullptr;
-    bool mapped = false;  // the model is: tiles arrive without host calls
+    Tracer* tracer = nullptr;
   };
   void attach(const ProgramView& program, const Parts& parts);
 
@@ -68,14 +69,11 @@ class Executor {
   template <typename Body>
   Status split(const RowRing& out, RowRange rows, uint32_t blocks, Body body);
   void zero_pads(const RowRing& out, RowRange rows) const;
-  void record_blocks(TraceKind kind, const StoreDesc& store, RowRange blocks) const;
-  void record_tiles(const StreamDesc& stream, const TileGrid& grid) const;
 
   ProgramView program_;
   Parts parts_;
   uint64_t counter_ = 0;
   bool first_ = true;
-  uint32_t step_ = 0;
   RunStats* stats_ = nullptr;
 };
 

@@ -111,7 +111,7 @@ std::vector<float> play(const Scenario& scenario, HostManner manner, Script scri
     for (uint32_t i = 1; i < scenario.threads; ++i) {
       workers.emplace_back([&engine, i] { engine->worker_loop(i); });
     }
-    serve(engine.get(), &host);
+    serve(engine.get());
     for (std::thread& worker : workers) worker.join();
   }
   engine.reset();

@@ -10,8 +10,6 @@
 namespace carrel {
 namespace {
 
-constexpr uint32_t kProgramAadKind = 2;
-
 Status read_header(CheckedHost* host, SealedHeader* header) {
   const std::span<std::byte> bytes = std::as_writable_bytes(std::span(header, 1));
   if (host->model_bytes() < sizeof(SealedHeader)) return Error(ErrorCode::kInvalidInput, "not a sealed model: too short");
@@ -23,10 +21,8 @@ Status read_header(CheckedHost* host, SealedHeader* header) {
 }
 
 bool right_key(const SealedHeader& header, const SecretKey& model_key) {
-  SecretKey check = hkdf(model_key, std::as_bytes(std::span(header.salt)), "carrel key check");
-  const bool right = equal_constant_time(check.bytes, header.key_check, sizeof(header.key_check));
-  wipe(&check, sizeof(check));
-  return right;
+  const Subkey check = hkdf(model_key, std::as_bytes(std::span(header.salt)), kKeyCheckLabel);
+  return equal_constant_time(check.key.bytes, header.key_check, sizeof(header.key_check));
 }
 
 // Ciphertext and tag at `claimed`, mapped untrusted memory.
@@ -47,9 +43,9 @@ Status open_sealed_model(CheckedHost* host, const SessionSecrets& secrets, Model
     return Error(ErrorCode::kAuthentication, "this is not the expected model, but another sealing");
   }
   *model_id = header.model_id;
-  keys->tiles = hkdf(secrets.model_key, std::as_bytes(std::span(header.salt)), "carrel tiles");
-  keys->programs = hkdf(secrets.model_key, std::as_bytes(std::span(header.manifest_salt)), "carrel programs");
-  keys->session_programs = hkdf(secrets.session_key, {}, kProgramKeyLabel);
+  keys->tiles = hkdf(secrets.model_key, std::as_bytes(std::span(header.salt)), kTilesLabel).key;
+  keys->programs = hkdf(secrets.model_key, std::as_bytes(std::span(header.manifest_salt)), kProgramsLabel).key;
+  keys->session_programs = hkdf(secrets.session_key, {}, kProgramKeyLabel).key;
   return ok_status();
 }
 
@@ -57,7 +53,7 @@ Status read_program(CheckedHost* host, const ModelId& model_id, const ModelKeys&
                     const ProgramPlace& place, std::span<std::byte> blob) {
   const bool session = place.index == kSessionProgram;
   const Gcm key(session ? keys.session_programs : keys.programs, cpu);
-  const ProgramAad aad{model_id, place.index, static_cast<uint32_t>(blob.size()), kProgramAadKind};
+  const ProgramAad aad{model_id, place.index, static_cast<uint32_t>(blob.size())};
   uint64_t end = 0;
   if (!checked_add(place.offset, blob.size() + kTagBytes, &end)) {
     return Error(ErrorCode::kPlatform, "the host named an impossible place for the program");

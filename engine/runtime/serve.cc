@@ -24,7 +24,7 @@ void put_status(const Status& status, Reply* reply) {
 
 }  // namespace
 
-void serve(Engine* engine, Host*) {
+void serve(Engine* engine) {
   CheckedHost* host = engine->host();
   for (;;) {
     const Result<Request> request = host->receive();

@@ -4,8 +4,6 @@
 namespace carrel {
 namespace {
 
-Unary activation_of(const OpDesc& op) { return {op.activation, op.activation_a, op.activation_b}; }
-
 }  // namespace
 
 Status Executor::pool(const OpDesc& op, RowRange rows) {

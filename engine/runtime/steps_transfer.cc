@@ -22,7 +22,6 @@ PlainPiece piece_of(const ProgramView& program, const TensorDesc& t, std::byte* 
 Status Executor::input(const OpDesc& op, RowRange blocks) {
   const StoreDesc& store = program_.stores[op.store];
   const TensorDesc& t = tensor(op.out);
-  record_blocks(TraceKind::kInput, store, blocks);
   std::byte* buffer = parts_.arena->claim_boundary_buffer(store.block_bytes);
   if (t.kind == TensorKind::kPlain) {
     std::byte* data = reinterpret_cast<std::byte*>(plain_data(op.out));
@@ -45,7 +44,6 @@ Status Executor::input(const OpDesc& op, RowRange blocks) {
 Status Executor::output(const OpDesc& op, RowRange blocks) {
   const StoreDesc& store = program_.stores[op.store];
   const TensorDesc& t = tensor(op.in0);
-  record_blocks(TraceKind::kOutput, store, blocks);
   std::byte* buffer = parts_.arena->claim_boundary_buffer(store.block_bytes);
   if (t.kind == TensorKind::kPlain) {
     std::byte* data = reinterpret_cast<std::byte*>(plain_data(op.in0));
@@ -67,7 +65,6 @@ Status Executor::output(const OpDesc& op, RowRange blocks) {
 
 Status Executor::spill(const OpDesc& op, RowRange rows) {
   const StoreDesc& store = program_.stores[op.store];
-  record_blocks(TraceKind::kSpillOut, store, rows);
   const RowRing in = ring(op.in0);
   stats_->bytes_spilled += uint64_t{count_of(rows)} * store.block_bytes;
   const uint32_t threads = parts_.workers->threads();
@@ -85,7 +82,6 @@ Status Executor::spill(const OpDesc& op, RowRange rows) {
 // The rows come back verbatim, pads included.
 Status Executor::fetch(const OpDesc& op, RowRange rows) {
   const StoreDesc& store = program_.stores[op.store];
-  record_blocks(TraceKind::kSpillIn, store, rows);
   const RowRing out = ring(op.out);
   stats_->bytes_fetched += uint64_t{count_of(rows)} * store.block_bytes;
   const uint32_t threads = parts_.workers->threads();

@@ -4,8 +4,6 @@
 namespace carrel {
 namespace {
 
-Unary activation_of(const OpDesc& op) { return {op.activation, op.activation_a, op.activation_b}; }
-
 // How a convolution is divided: by units (whole panels, so spans of tiles), or by rows, where every thread goes
 // through all tiles.
 struct ConvSplit {
@@ -43,7 +41,6 @@ Status Executor::load(const OpDesc& op) {
   const bool to_tensor = stream.shape.kind == WeightsKind::kPlain;
   const uint64_t offset = to_tensor ? tensor(op.out).arena_offset : op.weights_offset;
   std::byte* base = parts_.arena->claim(offset, grid.expanded_bytes);
-  record_tiles(stream, grid);
   const uint32_t threads = parts_.workers->threads();
   const uint32_t used = threads < grid.tile_count ? threads : grid.tile_count;
   auto task = [&](uint32_t thread) -> Status {
@@ -69,7 +66,6 @@ Status Executor::conv(const OpDesc& op, RowRange rows) {
   if (streamed) {
     for (uint32_t i = 0; i < plan.parts; ++i) buffers[i] = parts_.arena->claim_tile_buffer(i);
     stats_->bytes_decrypted += grid.stored_bytes * (plan.by_rows ? plan.parts : 1);
-    record_tiles(stream, grid);
   } else {
     weights = resident(op, grid.expanded_bytes);
   }

@@ -192,11 +192,11 @@ inline TestModel seal_model(const TestProgram& program, const std::vector<std::v
   std::memset(h.salt, sealing, sizeof(h.salt));
   std::memset(h.manifest_salt, sealing + 1, sizeof(h.manifest_salt));
   h.model_id = model.id;
-  const SecretKey check = hkdf(model_key, std::as_bytes(std::span(h.salt)), "carrel key check");
-  std::memcpy(h.key_check, check.bytes, sizeof(h.key_check));
+  const Subkey check = hkdf(model_key, std::as_bytes(std::span(h.salt)), "carrel key check");
+  std::memcpy(h.key_check, check.key.bytes, sizeof(h.key_check));
 
   model.file.resize(round_up(program.tiles_end, 64));
-  const Gcm tiles(hkdf(model_key, std::as_bytes(std::span(h.salt)), "carrel tiles"), kCpuGeneric);
+  const Gcm tiles(hkdf(model_key, std::as_bytes(std::span(h.salt)), "carrel tiles").key, kCpuGeneric);
   for (size_t s = 0; s < program.streams.size(); ++s) {
     const StreamDesc& desc = program.streams[s];
     const TileGrid grid = *make_tile_grid(desc.shape);
@@ -211,7 +211,7 @@ inline TestModel seal_model(const TestProgram& program, const std::vector<std::v
   }
   h.tiles_bytes = model.file.size() - kTilesOffset;
   h.manifest_offset = model.file.size();
-  const Gcm programs(hkdf(model_key, std::as_bytes(std::span(h.manifest_salt)), "carrel programs"), kCpuGeneric);
+  const Gcm programs(hkdf(model_key, std::as_bytes(std::span(h.manifest_salt)), "carrel programs").key, kCpuGeneric);
   for (size_t i = 0; i < blobs.size(); ++i) {
     const ProgramAad aad{model.id, i, static_cast<uint32_t>(blobs[i].size()), 2};
     model.program_offsets.push_back(model.file.size());

@@ -58,7 +58,7 @@ class GeneratedHost : public Host {
   static SecretKey tile_key(const TestModel& model) {
     SealedHeader h;
     std::memcpy(&h, model.file.data(), sizeof(h));
-    return hkdf(test_key(0x11), std::as_bytes(std::span(h.salt)), "carrel tiles");
+    return hkdf(test_key(0x11), std::as_bytes(std::span(h.salt)), "carrel tiles").key;
   }
   // The tile (or its tag, where that is read on its own) of the stream that has one here.
   Result<uint64_t> generate(uint64_t offset, std::span<std::byte> dst) {
@@ -124,7 +124,7 @@ inline uint64_t work_of(const ProgramView& program) {
 }
 
 inline void seal_all_inputs(const ProgramView& program, uint64_t counter, std::span<std::byte> area) {
-  const Gcm key(hkdf(test_key(0x22), {}, kInputKeyLabel), kCpuGeneric);
+  const Gcm key(hkdf(test_key(0x22), {}, kInputKeyLabel).key, kCpuGeneric);
   for (const StoreDesc& store : program.stores) {
     if (store.kind != StoreKind::kInput) continue;
     const std::vector<std::byte> plain(store.block_bytes, std::byte{0x3d});

@@ -5,17 +5,18 @@
 #include "base/checked.h"
 
 namespace carrel {
-namespace {
-
-constexpr uint32_t kTileAadKind = 1;
-
-}  // namespace
-
-void TileStream::attach(CheckedHost* host, const Gcm* key, const ModelId& model_id, const RowKernels* kernels) {
+void TileStream::attach(CheckedHost* host, const Gcm* key, const ModelId& model_id, const RowKernels* kernels,
+                        const Tracer* tracer) {
   host_ = host;
   key_ = key;
   model_id_ = model_id;
   kernels_ = kernels;
+  tracer_ = tracer;
+}
+
+Status TileStream::read(uint64_t offset, std::span<std::byte> into) const {
+  tracer_->record(TraceKind::kHostCall, offset, into.size());
+  return host_->read_model_exact(offset, into);
 }
 
 Status TileStream::fetch(const StreamDesc& stream, const TileGrid& grid, uint32_t tile, std::byte* dst,
@@ -36,10 +37,11 @@ Status TileStream::open(const StreamDesc& stream, uint32_t tile, uint64_t offset
                         bool tag_room) const {
   const uint64_t index = stream.first_tile + tile;
   const uint32_t bytes = static_cast<uint32_t>(plain.size());
-  const TileAad aad{model_id_, index, bytes, kTileAadKind};
+  const TileAad aad{model_id_, index, bytes};
   const std::span<const std::byte> aad_bytes = std::as_bytes(std::span(&aad, 1));
   const std::span<const std::byte> map = host_->model_map();
   bool authentic = false;
+  tracer_->record(TraceKind::kTile, offset, bytes);
   if (!map.empty()) {
     if (!in_range(offset, uint64_t{bytes} + kTagBytes, map.size())) {
       return Error(ErrorCode::kAuthentication, "weight tile %llu lies beyond the sealed model's end",
@@ -51,10 +53,10 @@ Status TileStream::open(const StreamDesc& stream, uint32_t tile, uint64_t offset
     std::byte own_tag[kTagBytes];
     std::byte* tag = tag_room ? plain.data() + bytes : own_tag;
     if (tag_room) {
-      CARREL_RETURN_IF_ERROR(host_->read_model_exact(offset, {plain.data(), bytes + kTagBytes}));
+      CARREL_RETURN_IF_ERROR(read(offset, {plain.data(), bytes + kTagBytes}));
     } else {
-      CARREL_RETURN_IF_ERROR(host_->read_model_exact(offset, plain));
-      CARREL_RETURN_IF_ERROR(host_->read_model_exact(offset + bytes, {own_tag, kTagBytes}));
+      CARREL_RETURN_IF_ERROR(read(offset, plain));
+      CARREL_RETURN_IF_ERROR(read(offset + bytes, {own_tag, kTagBytes}));
     }
     authentic = key_->open_in_place(tile_nonce(index), aad_bytes, plain.data(), bytes, tag);
   }

@@ -8,12 +8,14 @@
 #include "engine/format/sealed_model.h"
 #include "engine/host/checked_host.h"
 #include "engine/kernels/rows/rows.h"
+#include "engine/runtime/tracer.h"
 
 namespace carrel {
 
 class TileStream {
  public:
-  void attach(CheckedHost* host, const Gcm* key, const ModelId& model_id, const RowKernels* kernels);
+  void attach(CheckedHost* host, const Gcm* key, const ModelId& model_id, const RowKernels* kernels,
+              const Tracer* tracer);
 
   // Tile `tile` of `stream`, as fp32, into `dst` (tile_info().expanded_bytes, 64-byte aligned). `tag_room`: 16 more
   // bytes may be written behind it, which saves a host call where the model is not mapped.
@@ -23,11 +25,13 @@ class TileStream {
  private:
   Status open(const StreamDesc& stream, uint32_t tile, uint64_t offset, std::span<std::byte> plain,
               bool tag_room) const;
+  Status read(uint64_t offset, std::span<std::byte> into) const;
 
   CheckedHost* host_ = nullptr;
   const Gcm* key_ = nullptr;
   ModelId model_id_ = {};
   const RowKernels* kernels_ = nullptr;
+  const Tracer* tracer_ = nullptr;
 };
 
 }  // namespace carrel

@@ -43,7 +43,7 @@ int enclave_main() {
   const Status sent = send_ready(enclave, status);
   if (status.ok()) {
     release_workers();
-    if (sent.ok()) serve(&state->engine, &enclave.host);
+    if (sent.ok()) serve(&state->engine);
     state->engine.close();
     // The state may go only when no worker is in it, or about to enter.
     await_workers(enclave.start.threads);

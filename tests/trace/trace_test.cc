@@ -41,9 +41,13 @@ struct Observed {
 class Recorder : public TraceSink {
  public:
   explicit Recorder(Observed* observed) : observed_(observed) {}
-  void record(const TraceEvent& event) override { observed_->events.push_back(event); }
+  void record(const TraceEvent& event) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    observed_->events.push_back(event);
+  }
 
  private:
+  std::mutex mutex_;
   Observed* observed_;
 };
 
@@ -110,7 +114,10 @@ Status observe(HonestClient* client, const std::string& path, size_t index, uint
         engine->run({RequestKind::kRun, 0, {counter, 0, 0, 0}}, &observed->stats));
   }
   CARREL_ASSIGN(observed->output, client->open_outputs(kImages, host.shared_area()));
-  if (header.threads > 1) std::sort(observed->reads.begin(), observed->reads.end());
+  if (header.threads > 1) {
+    std::sort(observed->reads.begin(), observed->reads.end());
+    std::sort(observed->events.begin(), observed->events.end());
+  }
   observed->program.assign(client->blob().begin(), client->blob().end());
   observed->file_bytes = std::filesystem::file_size(path);
   return ok_status();
