@@ -5,6 +5,7 @@ usage: checks_test.py [COMPILER]     COMPILER: a C++ compiler (default c++), for
 """
 
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check_elf
 import check_layering
+import check_oblivious
 import check_symbols
 import count_trusted_lines
 
@@ -246,6 +248,76 @@ class SymbolsTest(unittest.TestCase):
             files = [compile_to(one, "int g();\nint f() { return g(); }\n", "-c"),
                      compile_to(other, "int g() { return 1; }\n", "-c")]
             self.assertEqual(check_symbols.check(check_symbols.Policy(""), "nm", "objdump", files), [])
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "x86-64 code")
+class ObliviousTest(unittest.TestCase):
+    SIGNATURE = "(const float* p, volatile float* q, const float* table, unsigned n) {"
+    MASK = "__m512 x = _mm512_loadu_ps(p); __mmask16 m = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ); "
+    INDEX = "__m512i i = _mm512_cvtps_epi32(_mm512_loadu_ps(p)); "
+    OUT = "float* out = const_cast<float*>(q); "
+
+    def findings(self, bodies, public=None):
+        """Of functions f0, f1, ... with these bodies, compiled together."""
+        text = "#include <immintrin.h>\n" + "\n".join(
+            "void f%d%s %s }" % (number, self.SIGNATURE, body) for number, body in enumerate(bodies))
+        with tempfile.TemporaryDirectory() as folder:
+            compiled = compile_to(folder, text, "-c", "-O2", "-mavx2", "-mavx512f", "-mavx512vl")
+            return check_oblivious.check("objdump", compiled, public or {})
+
+    def expect(self, what, bodies):
+        findings = self.findings(bodies)
+        for number, body in enumerate(bodies):
+            self.assertTrue(any(line.startswith("f%d(" % number) and "%s depends on data" % what in line
+                                for line in findings), (body, findings))
+
+    def test_good(self):
+        self.assertEqual([], self.findings([
+            "for (unsigned i = 0; i < n; ++i) q[i] = p[i] * p[i] + 1;",
+            self.MASK + self.OUT + "_mm512_storeu_ps(out, _mm512_maskz_add_ps(m, x, x));",
+            self.OUT + "_mm512_mask_storeu_ps(out, (1u << n) - 1, _mm512_loadu_ps(p));",
+            self.OUT + "_mm256_maskstore_ps(out, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), "
+                       "_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)), _mm256_loadu_ps(p));",
+            self.OUT + "_mm512_storeu_ps(out, _mm512_i32gather_ps(_mm512_set1_epi32(n), table, 4));"]))
+
+    def test_jumps(self):
+        self.expect("a jump", [
+            "if (p[0] > 0.5f) *q = 1;",
+            "while (*p == 0) *q = *p++;",
+            "bool big = p[0] > p[1]; *q = 3; if (big | (n == 3)) *q = 1;",
+            "if (static_cast<int>(p[0]) == 3) *q = 1;",
+            "if (_mm256_movemask_ps(_mm256_loadu_ps(p)) == 255) *q = 1;",
+            "if (_mm256_testz_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(table))) *q = 1;",
+            "switch (n) { case 0: *q = 1; break; case 1: q[1] = 2; break; case 2: q[2] = 9; break; "
+            "case 3: if (p[1] > 2) q[3] = 0; break; case 4: q[4] = 7; break; case 5: q[5] = 6; }",
+            self.MASK + "if (m) *q = 1;",
+            self.MASK + "if (m & n) *q = 1;",
+            self.MASK + "for (unsigned i = 0; i < static_cast<unsigned>(__builtin_popcount(m)); ++i) *q = 1;"])
+
+    def test_addresses(self):
+        self.expect("an address", [
+            "q[0] = table[static_cast<int>(p[0])];",
+            "q[static_cast<int>(p[0] * 3) & 15] = 1;",
+            self.INDEX + self.OUT + "_mm512_storeu_ps(out, _mm512_i32gather_ps(i, table, 4));",
+            self.INDEX + self.OUT + "_mm512_i32scatter_ps(out, i, _mm512_loadu_ps(table), 4);",
+            self.OUT + "__m256i i = _mm256_cvtps_epi32(_mm256_loadu_ps(p)); "
+                       "_mm256_storeu_ps(out, _mm256_i32gather_ps(table, i, 4));"])
+
+    def test_masked_accesses(self):
+        self.expect("masked access", [
+            self.MASK + self.OUT + "_mm512_mask_storeu_ps(out, m, x);",
+            self.MASK + self.OUT + "_mm512_mask_compressstoreu_ps(out, m, x);",
+            self.MASK + self.OUT + "_mm512_storeu_ps(out, _mm512_maskz_loadu_ps(m, table));",
+            self.OUT + "_mm256_maskstore_ps(out, _mm256_castps_si256(_mm256_loadu_ps(p)), _mm256_loadu_ps(table));"])
+
+    def test_public_floats(self):
+        public = {r"f0\(.*\)": "why"}
+        self.assertEqual([], self.findings(["if (p[0] == 0.75f) *q = 1;"], public))
+        self.assertEqual(1, len(self.findings(["q[0] = 1.0f;"], public)))
+        self.assertNotEqual([], self.findings(["q[static_cast<int>(p[0])] = 1; if (p[0] == 0.75f) *q = 1;"], public))
+
+    def test_nothing_to_check(self):
+        self.assertEqual(1, len(self.findings([""])))
 
 
 class ElfTest(unittest.TestCase):
