@@ -198,8 +198,8 @@ CARREL_MATH float exp_wide(double x) {
   return static_cast<float>(p * std::bit_cast<double>(exponent << 52));
 }
 
-// x^y with C's rules for signs, zeros and infinities, except that NaN to the power 0 and 1 to the
-// power NaN are 1 too.
+// x^y with C's rules for signs, zeros, infinities and NaN, except that -1 to an infinite power is
+// NaN (C: 1).
 CARREL_MATH float pow_f32(float x, float y) {
   const float magnitude = abs_f32(x);
   const float safe = select_f32(magnitude > 0.0f, magnitude, 1.0f);

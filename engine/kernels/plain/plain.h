@@ -3,7 +3,8 @@
 // cover, and constant folding. Straightforward loops, generic ISA; correctness first.
 //
 // No heap, no exceptions. Scratch is the caller's. Time and addresses independent of tensor
-// *values* for float data (Gather's indices are attributes). Thread-safe.
+// *values* for float data (Gather's indices are attributes), except in Cast to i64 or bool, which
+// only constant folding uses. Thread-safe.
 #include <cstdint>
 #include <span>
 
