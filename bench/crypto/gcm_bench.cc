@@ -11,11 +11,12 @@
 
 #include "engine/crypto/gcm.h"
 #include "engine/crypto/gcm_backend.h"
+#include "engine/layout/tiles.h"
 
 namespace carrel {
 namespace {
 
-constexpr size_t kColdTileBytes = 64 << 10;
+constexpr size_t kColdTileBytes = kMaxTileBytes;
 const SecretKey kKey = {{1, 2, 3}};
 
 // Page-aligned memory without huge pages, like a mapped file.
