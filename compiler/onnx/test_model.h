@@ -101,6 +101,13 @@ inline void set_ints(onnx::NodeProto& node, const std::string& name,
   attribute->set_type(onnx::AttributeProto::INTS);
   for (int64_t value : values) attribute->add_ints(value);
 }
+inline void set_floats(onnx::NodeProto& node, const std::string& name,
+                       const std::vector<float>& values) {
+  onnx::AttributeProto* attribute = node.add_attribute();
+  attribute->set_name(name);
+  attribute->set_type(onnx::AttributeProto::FLOATS);
+  for (float value : values) attribute->add_floats(value);
+}
 
 // Ascending small numbers, different per position.
 inline Tensor ramp(const Shape& shape) {

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 class TemporaryFolder {
  public:
   TemporaryFolder()
-      : path_(fs::temp_directory_path() / ("carrel_recent_opsets_" + std::to_string(getpid()))) {
+      : path_(fs::temp_directory_path() / ("carrel_generated_" + std::to_string(getpid()))) {
     fs::create_directories(path_);
   }
   ~TemporaryFolder() {
@@ -88,8 +88,7 @@ std::vector<TestCase> generate_cases() {
   for (const auto family : {window_recipes(), activation_recipes(), arithmetic_recipes(),
                             movement_recipes(), resize_recipes()}) {
     for (const Recipe& recipe : family) {
-      for (int opset = std::max(kFirstGeneratedOpset, recipe.since); opset <= kLastGeneratedOpset;
-           ++opset) {
+      for (int opset = recipe.since; opset <= recipe.until; ++opset) {
         Maker maker(opset, static_cast<uint32_t>(cases.size()));
         TestCase test = recipe.make(maker);
         const std::string form = recipe.form;

@@ -4,7 +4,7 @@
 #include <span>
 
 #include "compiler/onnx/test_model.h"
-#include "tests/onnx/cases.h"
+#include "tests/onnx/generated.h"
 
 namespace carrel::conformance {
 
@@ -33,6 +33,10 @@ class Maker {
   // The list as an attribute before `since`, as the next input from then on.
   void list(onnx::NodeProto& node, const std::string& name, const std::vector<int64_t>& values,
             int since);
+  // Operators count axes from the end as well since opset 11; before it the axis from the front.
+  int64_t axis(int64_t axis, int64_t rank) const {
+    return opset_ < 11 && axis < 0 ? axis + rank : axis;
+  }
   // Adds the graph outputs and hands the case over.
   TestCase finish(std::initializer_list<std::string> outputs = {"y"});
 
@@ -50,6 +54,7 @@ struct Recipe {
   const char* form;  // distinguishes the recipes of one operator; may be empty
   int since;         // first opset
   TestCase (*make)(Maker&);
+  int until = kLastGeneratedOpset;
 };
 
 std::span<const Recipe> window_recipes();      // convolutions and pools

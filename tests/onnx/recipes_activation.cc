@@ -22,6 +22,12 @@ TestCase with_floats(M m, const char* op,
 
 TestCase clip(M m, bool low, bool high) {
   m.in("x", {2, 3, 5, 4}, -5, 5);
+  if (m.opset() < 11) {
+    onnx::NodeProto& node = m.node("Clip", {"x"});
+    if (low) set_float(node, "min", -1.5f);
+    if (high) set_float(node, "max", 2.25f);
+    return m.finish();
+  }
   if (low) m.scalar("low", -1.5f);
   if (high) m.scalar("high", 2.25f);
   m.node("Clip", {"x", low ? "low" : "", high ? "high" : ""});
@@ -43,7 +49,7 @@ TestCase gelu(M m, const char* mode) {
 
 TestCase softmax(M m, const char* op, int64_t axis) {
   m.in("x", {2, 3, 5, 4}, -4, 4);
-  set_int(m.node(op, {"x"}), "axis", axis);
+  set_int(m.node(op, {"x"}), "axis", m.axis(axis, 4));
   return m.finish();
 }
 
@@ -82,55 +88,56 @@ TestCase lrn(M m) {
 }
 
 const Recipe kRecipes[] = {
-    {"Relu", "", 13, [](M m) { return unary(m, "Relu"); }},
-    {"LeakyRelu", "", 13,
+    {"Relu", "", 7, [](M m) { return unary(m, "Relu"); }},
+    {"LeakyRelu", "", 7,
      [](M m) {
        return with_floats(m, "LeakyRelu", {{"alpha", 0.3f}});
      }},
-    {"Clip", "", 13, [](M m) { return clip(m, true, true); }},
-    {"Clip", "min only", 13, [](M m) { return clip(m, true, false); }},
-    {"Clip", "max only", 13, [](M m) { return clip(m, false, true); }},
-    {"Sigmoid", "", 13, [](M m) { return unary(m, "Sigmoid"); }},
-    {"HardSigmoid", "", 13,
+    {"Clip", "", 7, [](M m) { return clip(m, true, true); }},
+    {"Clip", "min only", 7, [](M m) { return clip(m, true, false); }},
+    {"Clip", "max only", 7, [](M m) { return clip(m, false, true); }},
+    {"Sigmoid", "", 7, [](M m) { return unary(m, "Sigmoid"); }},
+    {"HardSigmoid", "", 7,
      [](M m) {
        return with_floats(m, "HardSigmoid", {{"alpha", 0.3f}, {"beta", 0.4f}});
      }},
     {"HardSwish", "", 14, [](M m) { return unary(m, "HardSwish", -5, 5); }},
-    {"Tanh", "", 13, [](M m) { return unary(m, "Tanh"); }},
-    {"Elu", "", 13,
+    {"Tanh", "", 7, [](M m) { return unary(m, "Tanh"); }},
+    {"Elu", "", 7,
      [](M m) {
        return with_floats(m, "Elu", {{"alpha", 1.5f}});
      }},
-    {"Selu", "", 13,
+    {"Selu", "", 7,
      [](M m) {
        return with_floats(m, "Selu", {{"alpha", 1.5f}, {"gamma", 1.1f}});
      }},
-    {"Softplus", "", 13, [](M m) { return unary(m, "Softplus"); }},
+    {"Softplus", "", 7, [](M m) { return unary(m, "Softplus"); }},
     {"Gelu", "", 20, [](M m) { return gelu(m, "none"); }},
     {"Gelu", "approximate", 20, [](M m) { return gelu(m, "tanh"); }},
-    {"Erf", "", 13, [](M m) { return unary(m, "Erf"); }},
-    {"Sqrt", "", 13, [](M m) { return unary(m, "Sqrt", 0, 9); }},
-    {"Exp", "", 13, [](M m) { return unary(m, "Exp"); }},
-    {"PRelu", "per channel", 13,
+    {"Erf", "", 9, [](M m) { return unary(m, "Erf"); }},
+    {"Sqrt", "", 7, [](M m) { return unary(m, "Sqrt", 0, 9); }},
+    {"Exp", "", 7, [](M m) { return unary(m, "Exp"); }},
+    {"PRelu", "per channel", 7,
      [](M m) {
        return prelu(m, {3, 1, 1});
      }},
-    {"PRelu", "per element", 13,
+    {"PRelu", "per element", 7,
      [](M m) {
        return prelu(m, {3, 5, 4});
      }},
-    {"Softmax", "last axis", 13, [](M m) { return softmax(m, "Softmax", -1); }},
-    {"Softmax", "channels", 13, [](M m) { return softmax(m, "Softmax", 1); }},
-    {"LogSoftmax", "last axis", 13, [](M m) { return softmax(m, "LogSoftmax", -1); }},
-    {"LogSoftmax", "channels", 13, [](M m) { return softmax(m, "LogSoftmax", 1); }},
-    {"BatchNormalization", "", 13, batch_norm},
-    {"InstanceNormalization", "", 13, instance_norm},
+    {"Softmax", "last axis", 7, [](M m) { return softmax(m, "Softmax", -1); }},
+    {"Softmax", "channels", 7, [](M m) { return softmax(m, "Softmax", 1); }},
+    {"Softmax", "default axis", 7, [](M m) { return unary(m, "Softmax"); }},
+    {"LogSoftmax", "last axis", 7, [](M m) { return softmax(m, "LogSoftmax", -1); }},
+    {"LogSoftmax", "channels", 7, [](M m) { return softmax(m, "LogSoftmax", 1); }},
+    {"BatchNormalization", "", 7, batch_norm},
+    {"InstanceNormalization", "", 7, instance_norm},
     {"LayerNormalization", "last axis", 17, [](M m) { return layer_norm(m, {8}, true); }},
     {"LayerNormalization", "two axes, no bias", 17,
      [](M m) {
        return layer_norm(m, {6, 8}, false);
      }},
-    {"LRN", "", 13, lrn},
+    {"LRN", "", 7, lrn},
 };
 
 }  // namespace

@@ -215,9 +215,9 @@ parameters that the cases feed as inputs), then all.
 )";
 
 constexpr const char* kGenerated = R"(
-## Recent opsets
+## Generated models
 
-Models of one operator each, in every opset from 13 to 21 that has it, with seeded weights and data
+Models of one operator each, in every opset from 7 to 21 that has it, with seeded weights and data
 (tests/onnx/recipes_*.cc), compared with ONNX Runtime under the same tolerance.
 
 )";
