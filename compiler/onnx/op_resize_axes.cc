@@ -8,24 +8,27 @@
 namespace carrel {
 namespace {
 
-// In float, as in the Resize kernel and ONNX Runtime: where a position lies between two elements is
-// a matter of rounding.
 struct Positions {
-  std::vector<float> at;  // of each output element, in input elements
+  std::vector<double> at;  // of each output element, in input elements
   int64_t inputs = 0;
   bool outside_is_zero = false;  // else clamped to the border
 };
 
-float position(const std::string& coordinates, const ResizeAxis& axis, int64_t inputs, int64_t o) {
-  const float n = static_cast<float>(inputs), m = static_cast<float>(axis.size);
+double symmetric_position(const ResizeAxis& axis, int64_t inputs, int64_t o) {
+  const double n = static_cast<double>(inputs), m = static_cast<double>(axis.size);
+  const double adjustment = m / (axis.scale * n);
+  return n / 2 * (1 - adjustment) + (static_cast<double>(o) + 0.5) / axis.scale - 0.5;
+}
+
+// The others in float as in ONNX Runtime: where they should fall on an element or between two, its
+// rounding decides.
+double position(const std::string& coordinates, const ResizeAxis& axis, int64_t inputs, int64_t o) {
+  if (coordinates == "half_pixel_symmetric") return symmetric_position(axis, inputs, o);
   const float at = static_cast<float>(o);
   if (coordinates == "tf_half_pixel_for_nn") return (at + 0.5f) / axis.scale;
-  if (coordinates == "half_pixel_symmetric") {
-    const float adjustment = m / (axis.scale * n);
-    return n / 2 * (1 - adjustment) + (at + 0.5f) / axis.scale - 0.5f;
-  }
-  if (axis.size == 1) return 0.5f * (axis.roi_start + axis.roi_end) * (n - 1);
-  return axis.roi_start * (n - 1) + at * (axis.roi_end - axis.roi_start) * (n - 1) / (m - 1);
+  const float last = static_cast<float>(inputs - 1), start = axis.roi_start, end = axis.roi_end;
+  if (axis.size == 1) return 0.5f * (start + end) * last;
+  return start * last + at * (end - start) * last / static_cast<float>(axis.size - 1);
 }
 
 Positions find_positions(const NodeContext& context, const std::string& coordinates,
@@ -39,38 +42,36 @@ Positions find_positions(const NodeContext& context, const std::string& coordina
   return positions;
 }
 
-bool is_outside(const Positions& positions, float at) {
-  return positions.outside_is_zero && (at < 0 || at > static_cast<float>(positions.inputs - 1));
+bool is_outside(const Positions& positions, double at) {
+  return positions.outside_is_zero && (at < 0 || at > static_cast<double>(positions.inputs - 1));
 }
 
-int64_t clamp_index(const Positions& positions, float at) {
-  const int64_t last = positions.inputs - 1;
-  // The float of `last` may have been rounded up.
-  return std::min(static_cast<int64_t>(std::clamp(at, 0.0f, static_cast<float>(last))), last);
+int64_t clamp_index(const Positions& positions, double at) {
+  return static_cast<int64_t>(std::clamp(at, 0.0, static_cast<double>(positions.inputs - 1)));
 }
 
-float rounded(float at, int64_t nearest) {
+double rounded(double at, int64_t nearest) {
   switch (nearest) {
     case 0:
-      return std::ceil(at - 0.5f);
+      return std::ceil(at - 0.5);
     case 1:
       return std::floor(at);
     case 2:
       return std::ceil(at);
     default:
-      return std::floor(at + 0.5f);
+      return std::floor(at + 0.5);
   }
 }
 
 bool any_outside(const Positions& positions) {
   return std::any_of(positions.at.begin(), positions.at.end(),
-                     [&](float at) { return is_outside(positions, at); });
+                     [&](double at) { return is_outside(positions, at); });
 }
 
 Result<ValueId> gather_nearest(NodeContext& context, ValueId x, const ResizeAxis& axis,
                                const Positions& positions, int64_t nearest) {
   std::vector<int64_t> indices;
-  for (float at : positions.at) indices.push_back(clamp_index(positions, rounded(at, nearest)));
+  for (double at : positions.at) indices.push_back(clamp_index(positions, rounded(at, nearest)));
   const ValueId list = context.add_const(Tensor::from_i64(Shape{axis.size}, indices));
   Node node = context.make(OpType::kGather, {x, list});
   node.attributes.ints["axis"] = {axis.axis};
@@ -81,18 +82,18 @@ Result<ValueId> gather_nearest(NodeContext& context, ValueId x, const ResizeAxis
 Tensor weights_of(const Positions& positions, int64_t mode, int64_t nearest) {
   const int64_t outputs = static_cast<int64_t>(positions.at.size());
   Tensor weights = Tensor::zeros(DType::kF32, Shape{positions.inputs, outputs});
-  const auto add = [&](float from, int64_t to, float weight) {
+  const auto add = [&](double from, int64_t to, double weight) {
     const int64_t row = clamp_index(positions, from);
-    weights.f32()[static_cast<size_t>(row * outputs + to)] += weight;
+    weights.f32()[static_cast<size_t>(row * outputs + to)] += static_cast<float>(weight);
   };
   for (int64_t o = 0; o < outputs; ++o) {
-    const float at = positions.at[static_cast<size_t>(o)];
+    const double at = positions.at[static_cast<size_t>(o)];
     if (is_outside(positions, at)) continue;
     if (mode == 0) {
       add(rounded(at, nearest), o, 1);
       continue;
     }
-    const float low = std::floor(at);
+    const double low = std::floor(at);
     add(low, o, 1 - (at - low));
     add(low + 1, o, at - low);
   }
@@ -137,7 +138,7 @@ class Extrapolation {
   void add(const ResizeAxis& axis, const Positions& positions) {
     std::vector<bool>& outside = outside_[static_cast<size_t>(axis.axis)];
     outside.clear();
-    for (float at : positions.at) outside.push_back(is_outside(positions, at));
+    for (double at : positions.at) outside.push_back(is_outside(positions, at));
     any_ = true;
   }
   Result<ValueId> apply(NodeContext& context, ValueId x) const {
