@@ -147,6 +147,8 @@ bool BatchTrace::keeps_batch(const Node& node) const {
     }
     case OpType::kTranspose:
       return attributes.int_list("perm")[0] == 0;
+    case OpType::kResize:
+      return attributes.floats.at("scales")[0] == 1;
     case OpType::kExpand:
       return shape(node.inputs[0]).rank() == shape(node.outputs[0]).rank();
     case OpType::kShape:

@@ -57,6 +57,18 @@ TEST(Batch, TwoInputs) {
   EXPECT_FALSE(two(OpType::kMatMul, Shape{1, 1}, Shape{1, 1}));
 }
 
+TEST(Batch, ResizeScalesNoImages) {
+  const auto resized = [](float scale) {
+    GraphMaker maker;
+    const ValueId x = maker.input("x", Shape{1, 4});
+    const ValueId y = maker.node(OpType::kResize, {x}, {{"output_shape", {1, 8}}});
+    maker.graph.nodes.back().attributes.floats["scales"] = {scale, 2};
+    return batch_separable(maker.finish({y}));
+  };
+  EXPECT_TRUE(resized(1));
+  EXPECT_FALSE(resized(1.2f));
+}
+
 TEST(Batch, ConstantOutputsAreNotPerImage) {
   GraphMaker maker;
   const ValueId x = maker.input("x", Shape{1, 4});

@@ -39,6 +39,28 @@ bool same_constant(const Value& a, const Value& b) {
          a.constant->data == b.constant->data;
 }
 
+// A node's attributes without the entries that say the batch by right: the leading dimension of a
+// shape, and where a Slice of the images ends.
+Attributes without_batch(const Node& node) {
+  Attributes attributes = node.attributes;
+  for (const char* name : {"shape", "output_shape"}) {
+    const auto shape = attributes.ints.find(name);
+    if (shape != attributes.ints.end() && !shape->second.empty()) shape->second[0] = 0;
+  }
+  if (node.op == OpType::kSlice) {
+    const std::vector<int64_t>& axes = node.attributes.int_list("axes");
+    for (size_t i = 0; i < axes.size(); ++i) {
+      if (axes[i] == 0) attributes.ints["ends"][i] = 0;
+    }
+  }
+  return attributes;
+}
+
+bool same_node(const Node& a, const Node& b) {
+  return a.op == b.op && a.inputs == b.inputs && a.outputs == b.outputs &&
+         a.activation == b.activation && without_batch(a) == without_batch(b);
+}
+
 // `other` is `one` with `batch` in place of 1 as the leading dimension of every run-time value, and
 // nothing else.
 bool differs_in_batch_only(const Graph& one, const Graph& other, int64_t batch) {
@@ -46,9 +68,7 @@ bool differs_in_batch_only(const Graph& one, const Graph& other, int64_t batch) 
     return false;
   }
   for (size_t n = 0; n < one.nodes.size(); ++n) {
-    const Node& a = one.nodes[n];
-    const Node& b = other.nodes[n];
-    if (a.op != b.op || a.inputs != b.inputs || a.outputs != b.outputs) return false;
+    if (!same_node(one.nodes[n], other.nodes[n])) return false;
   }
   for (size_t v = 0; v < one.values.size(); ++v) {
     const Value& a = one.values[v];

@@ -250,63 +250,6 @@ TEST(Import, FrozenInputsAndSymbols) {
   EXPECT_EQ(graph->value(graph->outputs[0]).shape, (Shape{2, 3}));
 }
 
-TestModel classifier(int64_t batch, const std::vector<int64_t>& target) {
-  TestModel model;
-  model.input("x", {batch, 2, 2});
-  model.ints("target", target);
-  model.floats("w", {4, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
-  model.node("Reshape", {"x", "target"}, {"flat"});
-  model.node("MatMul", {"flat", "w"}, {"y"});
-  model.output("y");
-  return model;
-}
-
-TEST(Batch, SymbolicAndFixedBecomeAnOuterLoop) {
-  const auto symbolic = classifier(0, {-1, 4}).import();
-  ASSERT_TRUE(symbolic.ok());
-  EXPECT_EQ(symbolic->batch, 0);
-  const auto fixed = classifier(8, {8, -1}).import();
-  ASSERT_TRUE(fixed.ok());
-  EXPECT_EQ(fixed->batch, 8);
-  EXPECT_EQ(fixed->value(fixed->inputs[0]).shape, (Shape{1, 2, 2}));
-  const auto images = eval_batch(*fixed, {ramp(Shape{8, 2, 2})});
-  ASSERT_TRUE(images.ok());
-  EXPECT_EQ((*images)[0].shape, (Shape{8, 3}));
-}
-
-TEST(Batch, WhatMixesImagesStaysWhole) {
-  TestModel model;
-  model.input("x", {4, 6});
-  set_ints(model.node("ReduceMean", {"x"}, {"y"}), "axes", {0});
-  model.output("y");
-  const auto mean = model.import();
-  ASSERT_TRUE(mean.ok());
-  EXPECT_EQ(mean->batch, 1);
-  EXPECT_EQ(mean->value(mean->inputs[0]).shape, (Shape{4, 6}));
-  // Only the first image: one at a time would give another answer.
-  TestModel first;
-  first.input("x", {4, 6});
-  first.ints("starts", {0});
-  first.ints("ends", {1});
-  first.node("Slice", {"x", "starts", "ends"}, {"y"});
-  first.output("y");
-  const auto slice = first.import();
-  ASSERT_TRUE(slice.ok());
-  EXPECT_EQ(slice->batch, 1);
-  // Divided by the batch size.
-  TestModel share;
-  share.input("x", {4, 6});
-  share.node("Shape", {"x"}, {"shape"});
-  share.ints("zero", {0});
-  share.node("Gather", {"shape", "zero"}, {"n"});
-  set_int(share.node("Cast", {"n"}, {"count"}), "to", onnx::TensorProto::FLOAT);
-  share.node("Div", {"x", "count"}, {"y"});
-  share.output("y");
-  const auto divided = share.import();
-  ASSERT_TRUE(divided.ok()) << divided.error().message();
-  EXPECT_EQ(divided->batch, 1);
-}
-
 TEST(RecentOpsets, ListsMovedToInputs) {
   TestModel model(18);
   model.input("x", {1, 5, 4});
