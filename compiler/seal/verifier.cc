@@ -13,7 +13,8 @@ namespace {
 class Verifier {
  public:
   Verifier(const InputFile& file, const SealedInfo& info, const SecretKey& key, const SealProgress& progress)
-      : file_(file), info_(info), key_(key), progress_(progress) {}
+      : file_(file), info_(info), key_(key), progress_(progress), buffer_(kMaxTileBytes + kTagBytes) {}
+  ~Verifier() { wipe(buffer_.data(), buffer_.size()); }
 
   Status run() {
     CARREL_RETURN_IF_ERROR(check_gap(sizeof(SealedHeader), kTilesOffset));
@@ -50,18 +51,17 @@ class Verifier {
     uint64_t offset = stream.file_offset;
     for (uint32_t t = 0; t < grid.tile_count; ++t) {
       const uint32_t bytes = tile_info(grid, t).stored_bytes;
-      buffer_.resize(bytes + kTagBytes);
-      CARREL_RETURN_IF_ERROR(file_.read_at(offset, buffer_));
+      const std::span<std::byte> sealed = std::span(buffer_).first(bytes + kTagBytes);
+      CARREL_RETURN_IF_ERROR(file_.read_at(offset, sealed));
       const uint64_t tile = stream.first_tile + t;
       const TileAad aad = tile_aad(info_.header.model_id, tile, bytes);
       if (!gcm.open_in_place(tile_nonce(tile), bytes_of(aad), buffer_.data(), bytes, buffer_.data() + bytes)) {
         return Error(ErrorCode::kAuthentication, "tile %lu (weights %zu, bytes %lu to %lu of the file) was changed",
                      tile, index, offset, offset + bytes + kTagBytes);
       }
-      offset += buffer_.size();
+      offset += sealed.size();
       if (progress_) progress_(offset, info_.header.file_bytes);
     }
-    wipe(buffer_.data(), buffer_.size());
     return offset;
   }
 
@@ -85,7 +85,7 @@ class Verifier {
   const SealedInfo& info_;
   const SecretKey& key_;
   const SealProgress& progress_;
-  std::vector<std::byte> buffer_;
+  std::vector<std::byte> buffer_;  // a tile and its tag
 };
 
 }  // namespace

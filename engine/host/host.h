@@ -2,7 +2,8 @@
 // The trusted engine's only way out. Implementations live in platform/; everything behind them is hostile.
 //
 // Untrusted memory is handed over once, as ranges whose size cannot shrink under the engine; their bytes may change
-// at any moment. Replies are checked once, in CheckedHost (checked_host.h); engine code calls only that.
+// at any moment. Replies are checked once, in CheckedHost (checked_host.h); engine code calls only that. It keeps the ranges
+// out of the engine's block; that they touch no other trusted memory (state, stacks) is the platform's duty.
 #include <cstddef>
 #include <cstdint>
 #include <span>
