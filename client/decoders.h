@@ -5,6 +5,7 @@
 namespace carrel {
 
 Result<Image> decode_jpeg(std::span<const std::byte> bytes, uint64_t max_pixels);
+// `bytes` has a PNG's signature.
 Result<Image> decode_png(std::span<const std::byte> bytes, uint64_t max_pixels);
 
 // kInvalidInput for an empty picture or more than max_pixels.

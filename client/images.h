@@ -24,8 +24,9 @@ inline constexpr uint64_t kMaxPixels = uint64_t{64} << 20;
 bool looks_like_image(std::span<const std::byte> bytes);
 
 // Decodes a picture as Pillow's convert("RGB") does: gray and CMYK are converted, transparency is
-// dropped, an EXIF orientation is not applied. The bytes are untrusted. Errors: kInvalidInput for
-// anything that is not a complete JPEG or PNG, or has more than max_pixels.
+// dropped, an EXIF orientation, a gamma and colour profiles are not applied. Unlike Pillow's, 16-bit
+// samples are rounded to 8 bits. The bytes are untrusted. Errors: kInvalidInput for anything that is
+// not a complete JPEG or PNG, or has more than max_pixels.
 Result<Image> decode_image(std::span<const std::byte> bytes, uint64_t max_pixels = kMaxPixels);
 // Errors: also kIo.
 Result<Image> read_image(const std::string& path);

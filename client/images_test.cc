@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 #include <jpeglib.h>
 #include <png.h>
+#include <zlib.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <random>
+#include <string>
 
 #include "client/resample.h"
 
@@ -104,6 +107,107 @@ TEST(Images, PngAlphaIsDroppedAndGraySpread) {
   const auto spread = decode_image(encode_png(gray, 2, 1, PNG_FORMAT_GRAY));
   ASSERT_TRUE(spread.ok());
   EXPECT_EQ(spread->rgb, (std::vector<uint8_t>{7, 7, 7, 250, 250, 250}));
+}
+
+void append_be32(std::vector<std::byte>* out, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out->push_back(static_cast<std::byte>(value >> shift));
+}
+
+std::vector<std::byte> chunk(const std::string& type, std::span<const std::byte> data) {
+  std::vector<std::byte> bytes;
+  append_be32(&bytes, static_cast<uint32_t>(data.size()));
+  for (char c : type) bytes.push_back(static_cast<std::byte>(c));
+  bytes.insert(bytes.end(), data.begin(), data.end());
+  const auto* covered = reinterpret_cast<const Bytef*>(bytes.data() + 4);
+  append_be32(&bytes, static_cast<uint32_t>(crc32_z(0, covered, bytes.size() - 4)));
+  return bytes;
+}
+
+std::vector<std::byte> deflated(const std::vector<std::byte>& data) {
+  uLongf bytes = compressBound(data.size());
+  std::vector<std::byte> packed(bytes);
+  EXPECT_EQ(compress2(reinterpret_cast<Bytef*>(packed.data()), &bytes,
+                      reinterpret_cast<const Bytef*>(data.data()), data.size(), 9),
+            Z_OK);
+  packed.resize(bytes);
+  return packed;
+}
+
+constexpr size_t kAfterHeader = 8 + 25;  // signature, IHDR
+
+// `png` with more chunks behind its header.
+std::vector<std::byte> with_chunks(std::vector<std::byte> png, const std::vector<std::byte>& more) {
+  png.insert(png.begin() + kAfterHeader, more.begin(), more.end());
+  return png;
+}
+
+// One row of gray, 8 or 16 bits a sample, without any chunk on colours.
+std::vector<std::byte> gray_png(uint8_t bits, std::initializer_list<uint16_t> samples) {
+  std::vector<std::byte> header, row(1);
+  append_be32(&header, static_cast<uint32_t>(samples.size()));
+  append_be32(&header, 1);
+  for (uint8_t field : {bits, uint8_t{0}, uint8_t{0}, uint8_t{0}, uint8_t{0}})
+    header.push_back(std::byte{field});
+  for (uint16_t sample : samples) {
+    if (bits == 16) row.push_back(static_cast<std::byte>(sample >> 8));
+    row.push_back(static_cast<std::byte>(sample & 255));
+  }
+  std::vector<std::byte> png;
+  for (int byte : {0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a})
+    png.push_back(static_cast<std::byte>(byte));
+  for (const auto& part :
+       {chunk("IHDR", header), chunk("IDAT", deflated(row)), chunk("IEND", {})}) {
+    png.insert(png.end(), part.begin(), part.end());
+  }
+  return png;
+}
+
+// `png` and the same with a gamma of 1 have these red values.
+void expect_with_any_gamma(const std::vector<std::byte>& png,
+                           const std::vector<uint8_t>& expected) {
+  std::vector<std::byte> gamma;
+  append_be32(&gamma, 100000);
+  for (const auto& bytes : {png, with_chunks(png, chunk("gAMA", gamma))}) {
+    const auto image = decode_image(bytes);
+    ASSERT_TRUE(image.ok()) << image.error().message();
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(image->rgb[3 * i], expected[i]) << i;
+  }
+}
+
+TEST(Images, PngGammaIsNotApplied) {
+  expect_with_any_gamma(gray_png(8, {0, 1, 50, 128, 255}), {0, 1, 50, 128, 255});
+}
+
+TEST(Images, PngSamplesOf16BitsAreRounded) {
+  expect_with_any_gamma(gray_png(16, {0, 0x0180, 0x01ff, 0x80ff, 0xffff}), {0, 1, 2, 128, 255});
+}
+
+// Packed text that would take about ten seconds to unpack.
+TEST(Images, PngTextIsNotUnpacked) {
+  std::vector<std::byte> text = {std::byte{'a'}, std::byte{0}, std::byte{0}};  // keyword, method
+  const auto packed = deflated(std::vector<std::byte>(7 << 20));
+  text.insert(text.end(), packed.begin(), packed.end());
+  const auto one = chunk("zTXt", text);
+  std::vector<std::byte> all;
+  for (int i = 0; i < 500; ++i) all.insert(all.end(), one.begin(), one.end());
+  const Image original = gradient(4, 4);
+  const auto bytes = with_chunks(encode_png(original.rgb.data(), 4, 4, PNG_FORMAT_RGB), all);
+  const std::clock_t before = std::clock();
+  const auto image = decode_image(bytes);
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC);
+  ASSERT_TRUE(image.ok()) << image.error().message();
+  EXPECT_EQ(image->rgb, original.rgb);
+}
+
+TEST(Images, PngChunksOfUnknownKinds) {
+  const Image original = gradient(4, 4);
+  const auto bytes = encode_png(original.rgb.data(), 4, 4, PNG_FORMAT_RGB);
+  EXPECT_TRUE(decode_image(with_chunks(bytes, chunk("prVt", {}))).ok());
+  EXPECT_FALSE(decode_image(with_chunks(bytes, chunk("CRIT", {}))).ok());
+  std::vector<std::byte> longest = chunk("prVt", {});
+  for (size_t i = 0; i < 4; ++i) longest[i] = std::byte{0xff};
+  EXPECT_FALSE(decode_image(with_chunks(bytes, longest)).ok());
 }
 
 TEST(Images, JpegOfEveryKind) {
