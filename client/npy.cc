@@ -105,18 +105,18 @@ Result<Parts> split(std::span<const std::byte> bytes) {
   return Parts{text_of(bytes.subspan(prefix, header_bytes)), bytes.subspan(prefix + header_bytes)};
 }
 
-}  // namespace
-
-Result<NamedArray> parse_npy(std::span<const std::byte> bytes) {
+// At most max_bytes of float32.
+Result<NamedArray> parse_array(std::span<const std::byte> bytes, uint64_t max_bytes) {
   CARREL_ASSIGN(const Parts parts, split(bytes));
   const Result<NpyHeader> parsed = parse_npy_header(parts.header);
   if (!parsed.ok()) return parsed.error();
   const NpyHeader& header = *parsed;
   CARREL_ASSIGN(const ElementType type, element_type(header.descr));
   CARREL_ASSIGN(const uint64_t count, header.shape.element_count());
-  if (count > kMaxArrayBytes / sizeof(float)) {
-    return Error(ErrorCode::kInvalidInput, "an array is larger than %llu bytes",
-                 static_cast<unsigned long long>(kMaxArrayBytes));
+  if (count > max_bytes / sizeof(float)) {
+    return Error(ErrorCode::kInvalidInput, "%llu numbers are more than the %llu bytes allowed",
+                 static_cast<unsigned long long>(count),
+                 static_cast<unsigned long long>(max_bytes));
   }
   if (count * type.bytes != parts.data.size()) {
     return Error(ErrorCode::kInvalidInput,
@@ -135,45 +135,68 @@ Result<NamedArray> parse_npy(std::span<const std::byte> bytes) {
   return array;
 }
 
+std::string array_name(const ZipMember& member) {
+  std::string name = member.name;
+  if (name.ends_with(".npy")) name.resize(name.size() - 4);
+  return name;
+}
+
+bool is_zip(std::span<const std::byte> bytes) { return text_of(bytes).starts_with(kZipMagic); }
+
+}  // namespace
+
+Result<NamedArray> parse_npy(std::span<const std::byte> bytes) {
+  return parse_array(bytes, kMaxArrayBytes);
+}
+
 Result<std::vector<NamedArray>> parse_npz(std::span<const std::byte> bytes,
                                           uint64_t max_unpacked_bytes) {
   CARREL_ASSIGN(const std::vector<ZipMember> members, list_zip(bytes, max_unpacked_bytes));
   std::vector<NamedArray> arrays;
+  uint64_t left = max_unpacked_bytes;
   for (const ZipMember& member : members) {
     CARREL_ASSIGN(const std::vector<std::byte> unpacked, unpack(member));
-    Result<NamedArray> array = parse_npy(unpacked);
+    Result<NamedArray> array = parse_array(unpacked, left);
     if (!array.ok()) {
       return Error(array.error().code(), "member %.*s: %s",
                    static_cast<int>(std::min<size_t>(member.name.size(), 60)), member.name.c_str(),
                    array.error().message());
     }
-    array->name = member.name;
-    if (array->name.ends_with(".npy")) array->name.resize(array->name.size() - 4);
+    left -= array->values.size() * sizeof(float);
+    array->name = array_name(member);
     arrays.push_back(std::move(*array));
   }
   return arrays;
 }
 
 bool looks_like_arrays(std::span<const std::byte> bytes) {
-  return text_of(bytes).starts_with(kMagic) || text_of(bytes).starts_with(kZipMagic);
+  return text_of(bytes).starts_with(kMagic) || is_zip(bytes);
+}
+
+Result<std::vector<NamedArray>> parse_arrays(std::span<const std::byte> bytes) {
+  if (is_zip(bytes)) return parse_npz(bytes);
+  CARREL_ASSIGN(NamedArray array, parse_npy(bytes));
+  std::vector<NamedArray> arrays;
+  arrays.push_back(std::move(array));
+  return arrays;
+}
+
+Result<std::vector<std::string>> array_names(std::span<const std::byte> bytes) {
+  std::vector<std::string> names;
+  if (!is_zip(bytes)) {
+    names.emplace_back();
+    return names;
+  }
+  CARREL_ASSIGN(const std::vector<ZipMember> members, list_zip(bytes, kMaxArrayBytes));
+  for (const ZipMember& member : members) names.push_back(array_name(member));
+  return names;
 }
 
 Result<std::vector<NamedArray>> read_arrays(const std::string& path) {
   CARREL_ASSIGN(const std::vector<std::byte> bytes, read_file(path, kMaxArrayBytes));
-  if (text_of(bytes).starts_with(kZipMagic)) {
-    Result<std::vector<NamedArray>> arrays = parse_npz(bytes);
-    if (!arrays.ok()) {
-      return Error(arrays.error().code(), "%s: %s", path.c_str(), arrays.error().message());
-    }
-    return arrays;
-  }
-  Result<NamedArray> array = parse_npy(bytes);
-  if (!array.ok()) {
-    return Error(array.error().code(), "%s: %s", path.c_str(), array.error().message());
-  }
-  std::vector<NamedArray> arrays;
-  arrays.push_back(std::move(*array));
-  return arrays;
+  Result<std::vector<NamedArray>> arrays = parse_arrays(bytes);
+  if (arrays.ok()) return arrays;
+  return Error(arrays.error().code(), "%s: %s", path.c_str(), arrays.error().message());
 }
 
 std::vector<std::byte> encode_npy(const NamedArray& array) {

@@ -4,7 +4,7 @@
 // Everything becomes float32: float64 is rounded, integers and bool of any width are converted;
 // either byte order, C or Fortran order (transposed into C order). Files are untrusted: every size
 // is checked against the bytes present before memory is taken, and all members of a .npz together
-// may not unpack to more than kMaxArrayBytes.
+// may neither unpack nor convert to more than kMaxArrayBytes.
 #include <cstddef>
 #include <span>
 #include <string>
@@ -28,11 +28,15 @@ inline constexpr uint64_t kMaxArrayBytes = 4 * kGiB;
 Result<NamedArray> parse_npy(std::span<const std::byte> bytes);
 Result<std::vector<NamedArray>> parse_npz(std::span<const std::byte> bytes,
                                           uint64_t max_unpacked_bytes = kMaxArrayBytes);
-// A .npy (one array) or .npz file, told apart by its first bytes. Errors: also kIo.
-Result<std::vector<NamedArray>> read_arrays(const std::string& path);
 
-// True if read_arrays would take the file for an array by its first bytes.
+// True for the first bytes of a .npy or .npz file.
 bool looks_like_arrays(std::span<const std::byte> bytes);
+// A .npy (one array) or .npz file, told apart by its first bytes.
+Result<std::vector<NamedArray>> parse_arrays(std::span<const std::byte> bytes);
+// The names that parse_arrays would give, without unpacking anything.
+Result<std::vector<std::string>> array_names(std::span<const std::byte> bytes);
+// parse_arrays of a file. Errors: also kIo.
+Result<std::vector<NamedArray>> read_arrays(const std::string& path);
 
 std::vector<std::byte> encode_npy(const NamedArray& array);
 // Stored, not deflated; the same arrays give the same bytes. kInvalidInput for more than 4 GiB, or

@@ -8,6 +8,7 @@
 
 #include "client/little_endian.h"
 #include "client/npy_header.h"
+#include "client/zip.h"
 
 namespace carrel {
 namespace {
@@ -261,6 +262,28 @@ TEST(Npz, DeflatedMembers) {
   // More than deflate can do: refused before memory is taken.
   EXPECT_FALSE(parse_npz(deflated_zip(body, 0xfffffff0u)).ok());
   EXPECT_FALSE(parse_npz(deflated_zip(body, size), size - 1).ok());
+}
+
+// A byte of a file may become four in memory; all arrays count.
+TEST(Npz, TheLimitCountsWhatArraysBecome) {
+  const Bytes body = npy_file(dict("|u1", "(4096,)"), Bytes(4096));
+  ZipWriter zip;
+  ASSERT_TRUE(zip.add("a.npy", body).ok() && zip.add("b.npy", body).ok());
+  const Bytes bytes = zip.finish();
+  constexpr uint64_t kFloatBytes = 2 * 4096 * sizeof(float);
+  EXPECT_TRUE(parse_npz(bytes, kFloatBytes).ok());
+  EXPECT_FALSE(parse_npz(bytes, kFloatBytes - 1).ok());
+}
+
+TEST(Npz, NamesAreKnownWithoutUnpacking) {
+  const Bytes body = encode_npy(array_of("", {64, 64}));
+  const Bytes zip = deflated_zip(body, static_cast<uint32_t>(body.size()) + 1);  // does not unpack
+  ASSERT_FALSE(parse_arrays(zip).ok());
+  const auto names = array_names(zip);
+  ASSERT_TRUE(names.ok()) << names.error().message();
+  EXPECT_EQ(*names, std::vector<std::string>{"x"});
+  EXPECT_EQ(*array_names(*encode_npz(two_arrays())), (std::vector<std::string>{"first", "a/b"}));
+  EXPECT_EQ(*array_names(body), std::vector<std::string>{""});
 }
 
 }  // namespace
