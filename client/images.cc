@@ -4,7 +4,6 @@
 #include <cmath>
 #include <string_view>
 
-#include "client/atomic_file.h"
 #include "client/decoders.h"
 #include "client/resample.h"
 
@@ -31,6 +30,7 @@ Status check_options(const PreprocessOptions& options) {
   if (!(options.crop_fraction >= 0.01 && options.crop_fraction <= 1)) {
     return bad("the crop must keep between 0.01 and 1 of the picture");
   }
+  if (options.scale == 0) return bad("a scale of 0");
   bool finite = std::isfinite(options.scale);
   for (int c = 0; c < 3; ++c) {
     finite = finite && std::isfinite(options.mean[c]) && std::isfinite(options.std[c]);
@@ -70,18 +70,13 @@ bool looks_like_image(std::span<const std::byte> bytes) {
 }
 
 Result<Image> decode_image(std::span<const std::byte> bytes, uint64_t max_pixels) {
+  if (bytes.size() > kMaxFileBytes) {
+    return Error(ErrorCode::kInvalidInput, "a picture file of more than %llu bytes",
+                 static_cast<unsigned long long>(kMaxFileBytes));
+  }
   if (starts_with(bytes, kJpegMagic)) return decode_jpeg(bytes, max_pixels);
   if (starts_with(bytes, kPngMagic)) return decode_png(bytes, max_pixels);
   return Error(ErrorCode::kInvalidInput, "not a JPEG or PNG picture");
-}
-
-Result<Image> read_image(const std::string& path) {
-  CARREL_ASSIGN(const std::vector<std::byte> bytes, read_file(path, kMaxFileBytes));
-  Result<Image> image = decode_image(bytes);
-  if (!image.ok()) {
-    return Error(image.error().code(), "%s: %s", path.c_str(), image.error().message());
-  }
-  return image;
 }
 
 Result<std::vector<float>> preprocess(const Image& image, const PreprocessOptions& options) {

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -24,12 +23,10 @@ inline constexpr uint64_t kMaxPixels = uint64_t{64} << 20;
 bool looks_like_image(std::span<const std::byte> bytes);
 
 // Decodes a picture as Pillow's convert("RGB") does: gray and CMYK are converted, transparency is
-// dropped, an EXIF orientation, a gamma and colour profiles are not applied. Unlike Pillow's, 16-bit
-// samples are rounded to 8 bits. The bytes are untrusted. Errors: kInvalidInput for anything that is
-// not a complete JPEG or PNG, or has more than max_pixels.
+// dropped, an EXIF orientation, a gamma and colour profiles are not applied. Unlike Pillow's,
+// 16-bit samples are rounded to 8 bits. The bytes are untrusted. Errors: kInvalidInput for anything
+// that is not a complete JPEG or PNG, or has more than max_pixels or 512 MiB.
 Result<Image> decode_image(std::span<const std::byte> bytes, uint64_t max_pixels = kMaxPixels);
-// Errors: also kIo.
-Result<Image> read_image(const std::string& path);
 
 struct PreprocessOptions {
   int64_t height = 224;
@@ -46,7 +43,7 @@ struct PreprocessOptions {
 // 3 x height x width values: the picture resized so that height x width is its centre crop, then
 // normalised. A picture that already has this size is not resized. The resampling is Pillow's
 // antialiased bilinear filter, to the bit. Errors: kInvalidInput for a size outside [1, 8192], a
-// crop_fraction outside [0.01, 1], a std of 0 or numbers that are not finite.
+// crop_fraction outside [0.01, 1], a scale or std of 0 or numbers that are not finite.
 Result<std::vector<float>> preprocess(const Image& image, const PreprocessOptions& options);
 
 }  // namespace carrel

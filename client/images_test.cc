@@ -417,6 +417,7 @@ TEST(Preprocess, BadOptionsAreErrors) {
   EXPECT_TRUE(fails([](auto& o) { o.std[1] = 0; }));
   EXPECT_TRUE(fails([](auto& o) { o.mean[1] = INFINITY; }));
   EXPECT_TRUE(fails([](auto& o) { o.scale = NAN; }));
+  EXPECT_TRUE(fails([](auto& o) { o.scale = 0; }));
 }
 
 }  // namespace

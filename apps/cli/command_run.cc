@@ -155,6 +155,8 @@ void run(const Options& options) {
   if (!options.labels.empty()) labels = value_or_fail(read_labels(options.labels), options.labels);
   const SealedInfo info = value_or_fail(read_sealed(options.model), options.model);
   ok_or_fail(authenticate_sealed(info, key.get()), options.model);
+  check_array_file(options.output, info.architecture.outputs.size());
+  check_array_file(options.save_input, info.architecture.inputs.size());
   const std::vector<Tensor> inputs = load_inputs(info.architecture, options.input);
   if (!options.save_input.empty()) write_tensors(options.save_input, input_infos(info.architecture), inputs);
   const std::unique_ptr<Runner> runner = value_or_fail(Runner::open(runner_options(options), key.get()), options.model);
@@ -174,20 +176,6 @@ void run(const Options& options) {
   print_report(options, runner.get(), measured);
 }
 
-void add_input_options(CLI::App* command, Options* options) {
-  command->add_option("--input", options->input.paths, ".npy, .npz, or pictures (JPEG, PNG), each an image of the batch")
-      ->required()->type_name("FILE");
-  command->add_option("--save-input", options->save_input, "write what the network is fed, for another engine")
-      ->type_name("FILE");
-  command->add_option("--mean", options->input.mean, "subtracted per channel after --scale")->type_name("R,G,B");
-  command->add_option("--std", options->input.std, "divides per channel")->type_name("R,G,B");
-  command->add_option("--scale", options->input.scale, "factor of pixels 0..255 [1/255]")->type_name("S");
-  command->add_option("--size", options->input.size, "of the picture after resize and crop [the network's]")
-      ->type_name("HxW");
-  command->add_option("--crop", options->input.crop, "share of the resized picture that the centre crop keeps")
-      ->check(CLI::Range(0.01, 1.0))->capture_default_str();
-}
-
 }  // namespace
 
 void add_run(CLI::App& app) {
@@ -196,7 +184,9 @@ void add_run(CLI::App& app) {
   command->add_option("MODEL", options->model, "sealed file")->required()->type_name("MODEL.carrel");
   command->add_option("--key", options->key, "key file")->required()->type_name("KEY");
   add_size(command, "--memory", &options->budget_bytes, "every writable byte of the trusted side")->required();
-  add_input_options(command, options.get());
+  add_input_options(command, &options->input);
+  command->add_option("--save-input", options->save_input, "write what the network is fed, for another engine")
+      ->type_name("FILE");
   command->add_option("-o,--output", options->output, "write outputs: .npy for one, .npz for all by name")
       ->check(check_file_name)
       ->type_name("FILE");

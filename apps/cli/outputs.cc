@@ -88,6 +88,11 @@ void print_outputs(const std::vector<TensorInfo>& infos, const std::vector<Tenso
   }
 }
 
+void check_array_file(const std::string& path, size_t tensor_count) {
+  if (path.empty() || tensor_count == 1 || path.ends_with(".npz")) return;
+  fail(fmt::format("{}: {} arrays need a file that ends in .npz", path, tensor_count));
+}
+
 void write_tensors(const std::string& path, const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs) {
   std::vector<NamedArray> arrays;
   for (size_t i = 0; i < outputs.size(); ++i) {

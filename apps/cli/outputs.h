@@ -19,6 +19,8 @@ Json outputs_json(const std::vector<TensorInfo>& infos, const std::vector<Tensor
                   const std::vector<std::string>& labels);
 void print_outputs(const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs, int64_t images,
                    const std::vector<std::string>& labels);
+// Fails, before the work, if `path` is given and cannot hold that many tensors.
+void check_array_file(const std::string& path, size_t tensor_count);
 // .npz for all tensors by name; .npy for a single one. Whole or not at all.
 void write_tensors(const std::string& path, const std::vector<TensorInfo>& infos, const std::vector<Tensor>& outputs);
 

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import zipfile
@@ -290,8 +291,40 @@ class Inputs(Case):
         self.write("good.png", picture)
         self.works(self.run_args("good.png"))
 
+    def test_arrays_that_the_network_does_not_take_are_not_unpacked(self):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("other.npy", npy([230 << 20], descr="|u1", dtype_bytes=1))
+        self.write("bad.npz", out.getvalue())
+        self.fails(self.run_args("bad.npz"), "no array 'x'", preexec_fn=self.little_memory)
+
+    def test_an_input_may_be_a_pipe(self):
+        for name, data in (("pipe.png", png(8, 8)), ("pipe.npy", npy([1, 3, 8, 8])), ("pipe.npz", npz({"x": npy([1, 3, 8, 8])}))):
+            with self.subTest(name):
+                os.mkfifo(os.path.join(self.folder, name))
+                writer = threading.Thread(target=self.write, args=(name, data), daemon=True)
+                writer.start()
+                self.works(self.run_args(name))
+                writer.join()
+
+    def test_how_pictures_are_prepared(self):
+        self.write("good.png", png(8, 8))
+        prepared = ("--mean", "0.5"), ("--std", "1,2,3"), ("--scale", "0.5"), ("--size", "8x8"), ("--crop", "1")
+        for option in prepared:
+            with self.subTest(option):
+                self.works(self.run_args("good.png", *option))
+                os.remove(os.path.join(self.folder, "out.npy"))
+                self.run_fails("x.npy", "pictures", *option)
+        for option in ("--mean", "garbage"), ("--std", "1,2"), ("--size", "banana"), ("--scale", "big"), ("--crop", "2"):
+            for file in "good.png", "x.npy":
+                with self.subTest(option + (file,)):
+                    self.assertEqual(self.command(self.run_args(file, *option))[0], 2)
+        for option in ("--scale", "0"), ("--scale", "nan"), ("--std", "0"), ("--mean", "inf"), ("--size", "9x8"):
+            with self.subTest(option):
+                self.run_fails("good.png", "0|finite|8x8", *option)
+
     def test_missing(self):
-        self.run_fails("nothing.npy", "nothing.npy")
+        self.run_fails("nothing.npy", "nothing.npy: No such file")
         self.run_fails(".", "")
 
     def test_labels(self):
@@ -370,6 +403,17 @@ class Outputs(Case):
         self.all_fail("no/such/folder/out.npy", "no/such/folder")
         self.all_fail("folder", "folder")
         self.all_fail("/proc/out.npy", "/proc/out.npy")
+
+    def test_a_file_for_one_array_and_two_outputs(self):
+        self.write("two.onnx", ox.model([ox.node("Relu", ["x"], ["y"]), ox.node("Neg", ["x"], ["z"]),
+                                         ox.value(11, "x", ["N", 3, 8, 8]), ox.value(12, "y", ["N", 3, 8, 8]),
+                                         ox.value(12, "z", ["N", 3, 8, 8])]))
+        self.works(["seal", "two.onnx", "-o", "two.carrel", "--key", "key", "--memory", "2MiB"])
+        self.write("many.npy", npy([100, 3, 8, 8]))
+        args = ["run", "two.carrel", "--key", "key", "--memory", "2MiB", "--input", "many.npy"]
+        # Said before the work: all of it would take longer than a test may.
+        self.fails(args + ["-o", "out.npy", "--repeat", "1000000"], "out.npy: 2 arrays need a file that ends in .npz")
+        self.works(args + ["-o", "out.npz", "--save-input", "in.npy"])
 
     def test_no_room(self):
         def limit(size):
