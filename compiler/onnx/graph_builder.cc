@@ -105,7 +105,7 @@ class GraphBuilder {
     }
     const int type = input.type().tensor_type().elem_type();
     Value value;
-    value.name = name;
+    value.name = input.name();
     value.shape_known = true;
     const size_t reported = unsupported_.size();
     CARREL_ASSIGN(value.shape, input_shape(input, name));
@@ -238,7 +238,7 @@ class GraphBuilder {
         identity.outputs = {id};
         graph.add_node(std::move(identity));
       }
-      graph.value(id).name = printable(output.name());
+      graph.value(id).name = output.name();
       graph.outputs.push_back(id);
     }
     return ok_status();

@@ -16,7 +16,8 @@ struct Source {
   int64_t batch = -1;  // leading dim that all run-time inputs share: n, 0 symbolic, -1 none
 };
 
-// Reads tensors, sorts nodes. kInvalidInput: a cycle, a name defined twice or never.
+// Reads tensors, sorts nodes. kInvalidInput: a cycle, a name defined twice or never, an input or
+// output whose name is no identity (empty, repeated, with control characters, too long).
 Result<Source> prepare_source(onnx::GraphProto* proto, int opset, const std::string& folder,
                               const ImportOptions& options);
 

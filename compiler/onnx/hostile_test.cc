@@ -134,6 +134,28 @@ TEST(Hostile, NamesUndefinedOrRepeated) {
   TestModel output = relu_model();
   output.output("z");
   expect_invalid(output, "'z' is not defined");
+  TestModel outputs = relu_model();
+  outputs.output("y");
+  expect_invalid(outputs, "graph output 'y': it is unnamed or listed twice");
+}
+
+TEST(Hostile, NamesThatAreNoIdentity) {
+  TestModel inputs;
+  inputs.input("a\x01", {1, 4});
+  inputs.input("a\x02", {1, 4});
+  inputs.node("Add", {"a\x01", "a\x02"}, {"y"});
+  inputs.output("y");
+  expect_invalid(inputs, "graph input 'a?': its name has control characters");
+  TestModel output;
+  output.input("x", {1, 4});
+  output.node("Relu", {"x"}, {"y\n"});
+  output.output("y\n");
+  expect_invalid(output, "graph output 'y?': its name has control characters");
+  TestModel endless;
+  endless.input(std::string(5000, 'x'), {1, 4});
+  endless.node("Relu", {std::string(5000, 'x')}, {"y"});
+  endless.output("y");
+  expect_invalid(endless, "its name is too long");
 }
 
 TEST(Hostile, ShapesThatDoNotFit) {
@@ -149,6 +171,15 @@ TEST(Hostile, WrongAttributeType) {
   set_string(node, "axis", "last");
   model.output("y");
   expect_invalid(model, "attribute axis");
+}
+
+TEST(Hostile, NotANumberAmongAttributes) {
+  TestModel model;
+  model.input("x", {1, 2});
+  set_floats(model.node("Constant", {}, {"c"}), "value_floats", {1, NAN});
+  model.node("Add", {"x", "c"}, {"y"});
+  model.output("y");
+  expect_invalid(model, "node Constant#0: attribute value_floats has the wrong type or is NaN");
 }
 
 TEST(Hostile, ConstantsThatGrow) {

@@ -185,6 +185,24 @@ TEST(Import, ShapeChainsFold) {
   EXPECT_EQ(graph->batch, 0);
 }
 
+TEST(Import, ConcatLeavesOutEmptyConstants) {
+  const auto concat = [](std::initializer_list<int64_t> empty) {
+    TestModel model;
+    model.input("x", {1, 2, 3});
+    model.floats("none", empty, {});
+    set_int(model.node("Concat", {"none", "x"}, {"y"}), "axis", 1);
+    model.output("y");
+    return model.import();
+  };
+  const auto fits = concat({1, 0, 3});
+  ASSERT_TRUE(fits.ok()) << fits.error().message();
+  EXPECT_EQ(fits->nodes[0].inputs, fits->inputs);
+  EXPECT_EQ(run(*fits, ramp(Shape{1, 2, 3})).size(), 6u);
+  const auto other = concat({1, 0, 4});
+  ASSERT_FALSE(other.ok());
+  EXPECT_NE(std::string(other.error().message()).find("node Concat#0"), std::string::npos);
+}
+
 TEST(Import, UnsortedNodesAreSorted) {
   TestModel model;
   model.input("x", {1, 4});
@@ -210,6 +228,22 @@ TEST(Import, OutputsKeepTheirNames) {
   for (ValueId id : graph->outputs) names.push_back(graph->value(id).name);
   EXPECT_EQ(names, (std::vector<std::string>{"first", "second", "third"}));
   EXPECT_EQ(graph->value(graph->inputs[0]).name, "x");
+}
+
+TEST(Import, LongNamesOfInputsAndOutputsAreKept) {
+  const std::string stem(300, 'n');
+  TestModel model;
+  model.input(stem + "1", {1, 4});
+  model.input(stem + "2", {1, 4});
+  model.node("Add", {stem + "1", stem + "2"}, {stem + "3"});
+  model.node("Relu", {stem + "3"}, {stem + "4"});
+  for (const char* end : {"3", "4"}) model.output(stem + end);
+  const auto graph = model.import();
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  std::vector<std::string> names;
+  for (ValueId id : graph->inputs) names.push_back(graph->value(id).name);
+  for (ValueId id : graph->outputs) names.push_back(graph->value(id).name);
+  EXPECT_EQ(names, (std::vector<std::string>{stem + "1", stem + "2", stem + "3", stem + "4"}));
 }
 
 TEST(Import, HalfAndDoubleWeightsBecomeFloat) {

@@ -78,6 +78,9 @@ std::vector<int64_t> NodeContext::ints_attribute(const char* name) {
 std::vector<float> NodeContext::floats_attribute(const char* name) {
   const AttributeProto* attribute = find_typed(name, AttributeProto::FLOATS);
   if (!attribute) return {};
+  for (float element : attribute->floats()) {
+    if (std::isnan(element)) bad_attribute_ = name;
+  }
   return {attribute->floats().begin(), attribute->floats().end()};
 }
 

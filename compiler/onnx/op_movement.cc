@@ -8,13 +8,25 @@
 namespace carrel {
 namespace {
 
+// A constant without elements adds nothing beside `filled`, which fits it.
+bool adds_nothing(const NodeContext& context, size_t i, int axis, Shape filled) {
+  if (!context.is_const(i) || context.shape(i).count() != 0) return false;
+  filled[axis] = 0;
+  return context.shape(i) == filled;
+}
+
 Status import_concat(NodeContext& context) {
   if (!context.has_attribute("axis")) return context.invalid("axis is missing");
   CARREL_ASSIGN(const int axis,
                 context.normal_axis(context.int_attribute("axis", 0), context.shape(0).rank()));
-  Node node = context.make(OpType::kConcat, {});
+  size_t filled = 0;
   for (size_t i = 0; i < context.input_count(); ++i) {
     if (!context.has(i)) return context.invalid("input %zu is missing", i);
+    if (context.shape(filled).count() == 0) filled = i;
+  }
+  Node node = context.make(OpType::kConcat, {});
+  for (size_t i = 0; i < context.input_count(); ++i) {
+    if (i != filled && adds_nothing(context, i, axis, context.shape(filled))) continue;
     node.inputs.push_back(context.input(i));
   }
   node.attributes.ints["axis"] = {axis};

@@ -1,4 +1,5 @@
 // prepare_source: what can be said about a model before any operator is looked at.
+#include <algorithm>
 #include <unordered_map>
 
 #include "compiler/onnx/graph_builder.h"
@@ -45,16 +46,36 @@ int64_t shared_batch(const Source& source, const ImportOptions& options) {
   return batch;
 }
 
+// Inputs and outputs keep their names: callers feed by them, and arrays are stored under them.
+constexpr size_t kLongestName = 4096;
+
+Status check_names(const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto>& values,
+                   const char* kind) {
+  std::set<std::string> seen;
+  for (const onnx::ValueInfoProto& value : values) {
+    const std::string& name = value.name();
+    const char* wrong = name.empty() || !seen.insert(name).second ? "it is unnamed or listed twice"
+                        : std::any_of(name.begin(), name.end(), is_control)
+                            ? "its name has control characters"
+                        : name.size() > kLongestName ? "its name is too long"
+                                                     : nullptr;
+    if (wrong == nullptr) continue;
+    return Error(ErrorCode::kInvalidInput, "graph %s '%s': %s", kind, printable(name).c_str(),
+                 wrong);
+  }
+  return ok_status();
+}
+
 // Which node (index + 1) defines each name; 0 for inputs and initializers.
 using Definitions = std::unordered_map<std::string, int>;
 
 Result<Definitions> find_definitions(const onnx::GraphProto& graph) {
+  CARREL_RETURN_IF_ERROR(check_names(graph.input(), "input"));
+  CARREL_RETURN_IF_ERROR(check_names(graph.output(), "output"));
   Definitions definitions;
   std::set<std::string> inputs;
   for (const onnx::ValueInfoProto& input : graph.input()) {
-    if (input.name().empty() || !inputs.insert(input.name()).second) {
-      return invalid("graph input '%s' is unnamed or listed twice", input.name());
-    }
+    inputs.insert(input.name());
     definitions[input.name()] = 0;
   }
   for (const onnx::TensorProto& tensor : graph.initializer()) {
