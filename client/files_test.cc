@@ -1,4 +1,4 @@
-// Keys, labels and whole files.
+// Key files and labels.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,9 +6,10 @@
 #include <cstring>
 #include <filesystem>
 
-#include "client/atomic_file.h"
 #include "client/keys.h"
 #include "client/labels.h"
+#include "files/atomic_file.h"
+#include "files/read_file.h"
 
 namespace carrel {
 namespace {
@@ -37,83 +38,9 @@ class Files : public testing::Test {
   void put(const char* name, std::string_view text) const {
     ASSERT_TRUE(write_file(path(name), bytes_of(text)).ok());
   }
-  size_t file_count() const {
-    return static_cast<size_t>(
-        std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
 
   std::string folder_;
 };
-
-TEST_F(Files, NothingAppearsBeforeCommit) {
-  put("x", "old");
-  {
-    auto file = AtomicFile::create(path("x"));
-    ASSERT_TRUE(file.ok());
-    ASSERT_TRUE(file->write(bytes_of("new")).ok());
-    EXPECT_EQ(read("x"), "old");
-    AtomicFile moved = std::move(*file);
-    ASSERT_TRUE(moved.write(bytes_of("er")).ok());
-    ASSERT_TRUE(moved.commit().ok());
-    EXPECT_EQ(read("x"), "newer");
-  }
-  {
-    auto file = AtomicFile::create(path("x"));
-    ASSERT_TRUE(file.ok() && file->write(bytes_of("never")).ok());
-  }
-  EXPECT_EQ(read("x"), "newer");
-  EXPECT_EQ(file_count(), 1u);
-}
-
-TEST_F(Files, CreateNeverOverwrites) {
-  EXPECT_TRUE(write_file(path("x"), bytes_of("first"), WriteMode::kCreate).ok());
-  EXPECT_FALSE(write_file(path("x"), bytes_of("second"), WriteMode::kCreate).ok());
-  auto raced = AtomicFile::create(path("y"), WriteMode::kCreate);
-  ASSERT_TRUE(raced.ok() && raced->write(bytes_of("late")).ok());
-  put("y", "early");
-  const Status status = raced->commit();
-  EXPECT_FALSE(status.ok());
-  EXPECT_EQ(status.error().code(), ErrorCode::kIo);
-  EXPECT_EQ(read("x"), "first");
-  EXPECT_EQ(read("y"), "early");
-}
-
-TEST_F(Files, LinksAreFollowedAndDevicesWrittenDirectly) {
-  put("target", "old");
-  ASSERT_EQ(symlink(path("target").c_str(), path("link").c_str()), 0);
-  put("link", "new");
-  EXPECT_TRUE(fs::is_symlink(path("link")));
-  EXPECT_EQ(read("target"), "new");
-  EXPECT_TRUE(write_file("/dev/null", bytes_of("x")).ok());
-  EXPECT_TRUE(fs::is_character_file("/dev/null"));
-  const Status full = write_file("/dev/full", bytes_of("x"));
-  EXPECT_FALSE(full.ok());
-  EXPECT_NE(std::string(full.error().message()).find("No space left"), std::string::npos);
-}
-
-TEST_F(Files, ErrorsNameThePath) {
-  for (const std::string& bad : {path("no/such/folder"), folder_, std::string()}) {
-    const Status status = write_file(bad, bytes_of("x"));
-    ASSERT_FALSE(status.ok()) << bad;
-    EXPECT_EQ(status.error().code(), ErrorCode::kIo);
-    EXPECT_NE(std::string(status.error().message()).find(bad), std::string::npos);
-  }
-  EXPECT_FALSE(read_file(path("missing"), 10).ok());
-  EXPECT_FALSE(read_file(folder_, 10).ok());
-}
-
-TEST_F(Files, ReadingIsBounded) {
-  put("x", "0123456789");
-  EXPECT_TRUE(read_file(path("x"), 10).ok());
-  EXPECT_FALSE(read_file(path("x"), 9).ok());
-  const auto endless = read_file("/dev/zero", 1 << 20);
-  ASSERT_FALSE(endless.ok());
-  EXPECT_EQ(endless.error().code(), ErrorCode::kInvalidInput);
-  put("empty", "");
-  EXPECT_EQ(read("empty"), "");
-  const auto nothing = read_file("/dev/null", 0);
-  EXPECT_TRUE(nothing.ok() && nothing->empty());
-}
 
 TEST_F(Files, KeysComeBackAndAreOurs) {
   ASSERT_TRUE(create_key_file(path("key")).ok());

@@ -9,8 +9,8 @@
 #include <span>
 
 #include "base/wiped.h"
-#include "client/atomic_file.h"
 #include "engine/crypto/hash.h"
+#include "files/atomic_file.h"
 
 namespace carrel {
 namespace {
@@ -32,9 +32,8 @@ char hex_char(unsigned digit) {
   return static_cast<char>('0' + digit + (('a' - '0' - 10) & -static_cast<unsigned>(digit > 9)));
 }
 
-Error not_a_key(const std::string& path) {
-  return Error(ErrorCode::kInvalidInput,
-               "%s is not a carrel key file (make one with `carrel keygen -o KEY`)", path.c_str());
+Error not_readable(int code) {
+  return Error(ErrorCode::kIo, "the key file cannot be read: %s", std::strerror(code));
 }
 
 // `text` with an optional line end.
@@ -73,8 +72,7 @@ Result<LoadedKey> read_key_file(const std::string& path) {
   if (fd < 0 || fstat(fd, &about) != 0) {
     const int code = errno;
     if (fd >= 0) close(fd);
-    return Error(ErrorCode::kIo, "cannot read the key file %s: %s", path.c_str(),
-                 std::strerror(code));
+    return not_readable(code);
   }
   Wiped<char[kTextBytes + 3]> text;  // one byte more than the longest valid file
   size_t count = 0;
@@ -85,14 +83,23 @@ Result<LoadedKey> read_key_file(const std::string& path) {
   }
   const int code = errno;
   close(fd);
-  if (n < 0) {
-    return Error(ErrorCode::kIo, "cannot read the key file %s: %s", path.c_str(),
-                 std::strerror(code));
-  }
+  if (n < 0) return not_readable(code);
   Wiped<LoadedKey> loaded;
-  if (!parse_key(text.value, count, &loaded.value.key)) return not_a_key(path);
+  if (!parse_key(text.value, count, &loaded.value.key)) {
+    return Error(ErrorCode::kInvalidInput,
+                 "not a carrel key file (make one with `carrel keygen -o KEY`)");
+  }
   loaded.value.readable_by_others = S_ISREG(about.st_mode) && (about.st_mode & 077) != 0;
   return loaded.value;
+}
+
+bool begins_as_key_file(const std::string& path) {
+  char start[kMagicBytes];
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return false;
+  const ssize_t n = read(fd, start, sizeof start);
+  close(fd);
+  return n == sizeof start && std::memcmp(start, kMagic, kMagicBytes) == 0;
 }
 
 }  // namespace carrel

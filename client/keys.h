@@ -16,7 +16,11 @@ struct LoadedKey {
 // an error (kIo): overwriting a key would lose every model sealed under it.
 Status create_key_file(const std::string& path);
 
-// Errors: kIo; kInvalidInput if it is not a key file. Temporaries are wiped.
+// Errors, without the path: kIo; kInvalidInput if it is not a key file. Temporaries are wiped.
 Result<LoadedKey> read_key_file(const std::string& path);
+
+// Whether a file that can be read at `path` begins as key files do, whole or damaged: nothing may be
+// written over it.
+bool begins_as_key_file(const std::string& path);
 
 }  // namespace carrel

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "client/atomic_file.h"
+#include "files/read_file.h"
 
 namespace carrel {
 namespace {

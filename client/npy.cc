@@ -6,10 +6,11 @@
 #include <string_view>
 
 #include "base/checked.h"
-#include "client/atomic_file.h"
 #include "client/little_endian.h"
 #include "client/npy_header.h"
 #include "client/zip.h"
+#include "files/atomic_file.h"
+#include "files/read_file.h"
 
 namespace carrel {
 namespace {
@@ -194,9 +195,7 @@ Result<std::vector<std::string>> array_names(std::span<const std::byte> bytes) {
 
 Result<std::vector<NamedArray>> read_arrays(const std::string& path) {
   CARREL_ASSIGN(const std::vector<std::byte> bytes, read_file(path, kMaxArrayBytes));
-  Result<std::vector<NamedArray>> arrays = parse_arrays(bytes);
-  if (arrays.ok()) return arrays;
-  return Error(arrays.error().code(), "%s: %s", path.c_str(), arrays.error().message());
+  return parse_arrays(bytes);
 }
 
 std::vector<std::byte> encode_npy(const NamedArray& array) {
@@ -234,8 +233,8 @@ Status write_arrays(const std::string& path, std::span<const NamedArray> arrays)
     return write_file(path, bytes);
   }
   if (arrays.size() != 1) {
-    return Error(ErrorCode::kInvalidInput, "%s: %llu arrays need a file that ends in .npz",
-                 path.c_str(), static_cast<unsigned long long>(arrays.size()));
+    return Error(ErrorCode::kInvalidInput, "%llu arrays need a file that ends in .npz",
+                 static_cast<unsigned long long>(arrays.size()));
   }
   return write_file(path, encode_npy(arrays[0]));
 }

@@ -25,8 +25,13 @@ constexpr const char* kFooter =
 // Standard error may be full or closed: then there is nobody to tell, and the exit status says it alone.
 void tell(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
+// What was printed has arrived, or the command has failed.
+int printed() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  throw std::system_error(errno, std::generic_category(), "standard output");
+}
+
 int wrong_usage(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
   std::string command = "carrel";
   for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
   tell(fmt::format("carrel: {}\nTry '{} --help'.\n", error.what(), command));
@@ -61,9 +66,10 @@ int run(int argc, char** argv) {
   }
   try {
     app.parse(argc, argv);
-    // What was printed has arrived, or the command has failed.
-    if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "standard output");
-    return 0;
+    return printed();
+  } catch (const CLI::Success& asked) {  // --help, --version
+    app.exit(asked);
+    return printed();
   } catch (const CLI::ParseError& error) {
     return wrong_usage(app, error);
   }

@@ -1,7 +1,7 @@
 #include "apps/cli/cli.h"
 
 #include <fmt/core.h>
-#include <sys/stat.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "compiler/seal/file.h"
+#include "files/atomic_file.h"
 
 namespace carrel::cli {
 namespace {
@@ -38,9 +38,7 @@ void on_interrupt(int) {
 void fail(const std::string& message) { throw CommandError(message); }
 
 void fail(const Error& error, const std::string& where) {
-  const std::string message = error.message();
-  if (where.empty() || message.find(where) != std::string::npos) fail(message);
-  fail(where + ": " + message);
+  fail(where.empty() ? error.message() : where + ": " + error.message());
 }
 
 CLI::Option* add_size(CLI::App* command, const std::string& name, uint64_t* bytes, const std::string& help) {
@@ -101,18 +99,6 @@ IsaLevel parse_isa(const std::string& name) {
   return isa_level(detect_cpu());
 }
 
-// Making the file and dropping it again leaves nothing behind and finds every reason why it could not be made.
-void check_writable(const std::string& path) {
-  const Result<OutputFile> probe = OutputFile::create(path);
-  if (!probe.ok()) fail(probe.error(), path);
-}
-
-void write_text_file(const std::string& path, const std::string& text) {
-  OutputFile out = value_or_fail(OutputFile::create(path), path);
-  ok_or_fail(out.write(std::as_bytes(std::span(text))), path);
-  ok_or_fail(out.commit(), path);
-}
-
 void print_json(const Json& object) {
   // Names from files may be anything: bytes that are not UTF-8 are replaced.
   fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
@@ -126,15 +112,6 @@ void handle_interrupts() {
   action.sa_handler = SIG_IGN;
   for (int signal : {SIGPIPE, SIGXFSZ}) sigaction(signal, &action, nullptr);
 }
-
-HoldInterrupts::HoldInterrupts() {
-  sigset_t held;
-  sigemptyset(&held);
-  for (int signal : kInterrupts) sigaddset(&held, signal);
-  pthread_sigmask(SIG_BLOCK, &held, &before_);
-}
-
-HoldInterrupts::~HoldInterrupts() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 Progress::Progress(std::string what)
     : what_(std::move(what)),

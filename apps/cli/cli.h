@@ -1,7 +1,5 @@
 #pragma once
 // What the commands share: registration, failure as one line, sizes and hex, progress, tables.
-#include <signal.h>
-
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
@@ -23,7 +21,7 @@ struct CommandError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 [[noreturn]] void fail(const std::string& message);
-// `where: message`, unless the message names `where` itself.
+// `where: message`; messages of libraries do not name the file that they were given.
 [[noreturn]] void fail(const Error& error, const std::string& where);
 
 template <typename T>
@@ -58,26 +56,10 @@ bool parse_model_id(const std::string& text, ModelId* id);
 const char* precision_name(StoredType stored);
 IsaLevel parse_isa(const std::string& name);  // "auto": this machine's
 
-// Fails now, before the work, if a file could not be made at `path`.
-void check_writable(const std::string& path);
-// Whole or not at all.
-void write_text_file(const std::string& path, const std::string& text);
 void print_json(const Json& object);
 
 // Ctrl-C and SIGTERM: one line, temporary files removed, exit status 1. Child processes die with this one.
 void handle_interrupts();
-
-// Ctrl-C waits while one of these lives: around writers that leave a temporary file when killed.
-class HoldInterrupts {
- public:
-  HoldInterrupts();
-  ~HoldInterrupts();
-  HoldInterrupts(const HoldInterrupts&) = delete;
-  HoldInterrupts& operator=(const HoldInterrupts&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 // "sealing 43 %" on a terminal, for work that takes longer than a second; nothing otherwise.
 class Progress {
@@ -93,10 +75,11 @@ class Progress {
   bool shown_ = false;
 };
 
-// Columns as wide as their widest cell; the first column left, the others as `right` says.
+// Columns as wide as their widest cell; the aligned left or right.
 class Table {
  public:
-  explicit Table(std::vector<std::string> header, std::string alignment);  // "lrr": left, right, right
+  // alignment: a letter per column; "lrr": left, right, right.
+  Table(std::vector<std::string> header, std::string alignment);
   void add(std::vector<std::string> row);
   void print() const;
 

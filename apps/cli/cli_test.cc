@@ -17,6 +17,7 @@
 #include "compiler/eval/eval.h"
 #include "compiler/graph/patch.h"
 #include "compiler/onnx/onnx.h"
+#include "files/test_no_tmpfile.h"
 
 namespace carrel {
 namespace {
@@ -38,17 +39,24 @@ void write_text(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
 }
 
-pid_t start(const fs::path& folder, const std::vector<std::string>& arguments, uint64_t file_limit = 0) {
+// What the command finds: the most bytes of a file (0: no limit), and a file system with O_TMPFILE or without.
+struct Surroundings {
+  uint64_t file_limit = 0;
+  bool tmpfile = true;
+};
+
+pid_t start(const fs::path& folder, const std::vector<std::string>& arguments, Surroundings surroundings = {}) {
   const pid_t child = fork();
   if (child != 0) return child;
   const int out = open((folder / "out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int err = open((folder / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
-  if (file_limit != 0) {
-    const rlimit limit{file_limit, file_limit};
+  if (surroundings.file_limit != 0) {
+    const rlimit limit{surroundings.file_limit, surroundings.file_limit};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
+  if (!surroundings.tmpfile && !forbid_tmpfile()) _exit(119);
   if (chdir(folder.c_str()) != 0) _exit(120);
   std::vector<char*> argv = {const_cast<char*>("carrel")};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -309,10 +317,33 @@ TEST_F(CliTest, FullDisk) {
       {"zoo", "squeezenet1_1", "-o", "full.onnx"},
       {"plan", "m.onnx", "--memory", "2MiB", "--html", "full.html", "--json"}};
   for (const auto& arguments : commands) {
-    const Outcome outcome = finish(folder_, start(folder_, arguments, 8 * 1024));
+    const Outcome outcome = finish(folder_, start(folder_, arguments, {.file_limit = 8 * 1024}));
     EXPECT_EQ(outcome.status, 1) << outcome.err;
     for (const char* name : {"full.carrel", "full.onnx", "full.html"}) EXPECT_FALSE(fs::exists(folder_ / name)) << name;
   }
+}
+
+// A file system without O_TMPFILE shows a hidden file beside the output; Ctrl-C takes it away, and at once.
+TEST_F(CliTest, InterruptRemovesTheHiddenFile) {
+  const fs::path folder = folder_ / "hidden";
+  ASSERT_TRUE(fs::create_directory(folder));
+  const pid_t child = start(folder_, {"zoo", "vgg16", "-o", "hidden/vgg16.onnx"}, {.tmpfile = false});
+  const auto written = [&] {
+    std::error_code gone;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (entry.file_size(gone) > 0 && !gone) return true;
+    }
+    return false;
+  };
+  for (int i = 0; i < 3000 && !written(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_TRUE(written());
+  EXPECT_FALSE(fs::exists(folder / "vgg16.onnx"));
+  const auto before = std::chrono::steady_clock::now();
+  kill(child, SIGINT);
+  const Outcome outcome = finish(folder_, child);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(1));
+  EXPECT_EQ(outcome.status, 1) << outcome.err;
+  EXPECT_TRUE(fs::is_empty(folder));
 }
 
 TEST_F(CliTest, InterruptLeavesNothing) {

@@ -23,7 +23,8 @@ void run(const Options& options) {
 void add_keygen(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("keygen", "Make a model key; an existing file is never overwritten");
-  command->add_option("-o,--output", options->output, "key file to write")->required()->type_name("KEY");
+  command->add_option("-o,--output", options->output, "key file to write")->required()->type_name("KEY")
+      ->check(check_file_name);
   command->add_flag("--json", options->json, "print one JSON object");
   add_example(command, "carrel keygen -o my.key");
   command->callback([options] { run(*options); });

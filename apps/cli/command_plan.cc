@@ -3,6 +3,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
 #include "apps/cli/key.h"
@@ -10,6 +11,7 @@
 #include "compiler/graph/serialize.h"
 #include "compiler/plan/plan.h"
 #include "compiler/seal/seal.h"
+#include "files/atomic_file.h"
 
 namespace carrel::cli {
 namespace {
@@ -152,7 +154,7 @@ void seal_into(const Options& options, const Subject& subject, const Plan& plan)
 }
 
 void run(const Options& options) {
-  if (!options.html.empty()) check_writable(options.html);
+  check_outputs({options.html}, {options.model, options.key, options.seal_into});
   const Subject subject = load(options);
   PlanRequest request;
   request.budget_bytes = options.budget_bytes;
@@ -171,7 +173,8 @@ void run(const Options& options) {
   }
   const uint64_t least = value_or_fail(least_budget(subject.graph, subject.streams, request), options.model);
   if (!options.html.empty()) {
-    write_text_file(options.html, plan_page({subject.graph.name, precision_name(subject.stored), least}, *plan));
+    const std::string page = plan_page({subject.graph.name, precision_name(subject.stored), least}, *plan);
+    ok_or_fail(write_file(options.html, std::as_bytes(std::span(page))), options.html);
   }
   if (options.json) print_plan_json(std::move(head), *plan, least);
   else print_plan(subject, request, *plan, least);

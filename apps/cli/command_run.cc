@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/inputs.h"
 #include "apps/cli/key.h"
@@ -146,11 +147,15 @@ std::vector<TensorInfo> input_infos(const Graph& graph) {
   return infos;
 }
 
+std::vector<std::string> files_read(const Options& options) {
+  std::vector<std::string> files = options.input.paths;
+  files.insert(files.end(), {options.model, options.key, options.labels, options.enclave});
+  return files;
+}
+
 void run(const Options& options) {
   const OwnerKey key(options.key);
-  for (const std::string& path : {options.output, options.save_input}) {
-    if (!path.empty()) check_writable(path);
-  }
+  check_outputs({options.output, options.save_input}, files_read(options));
   std::vector<std::string> labels;
   if (!options.labels.empty()) labels = value_or_fail(read_labels(options.labels), options.labels);
   const SealedInfo info = value_or_fail(read_sealed(options.model), options.model);

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
 #include "apps/cli/key.h"
@@ -50,7 +51,7 @@ void report(const Options& options, const ModelId& id, const std::vector<std::st
 
 void run(const Options& options) {
   const OwnerKey key(options.key);
-  check_writable(options.output);
+  check_outputs({options.output}, {options.model, options.key});
   const Graph graph = import_or_fail(options.model, parse_symbols(options.dims));
   SealOptions seal;
   seal.stored = options.precision == "fp16" ? StoredType::kF16 : StoredType::kF32;
@@ -59,7 +60,9 @@ void run(const Options& options) {
   ModelId id;
   {
     Progress progress("sealing");
-    id = value_or_fail(seal_model(graph, key.get(), seal, options.output, std::ref(progress), &notes), options.model);
+    const Result<ModelId> sealed = seal_model(graph, key.get(), seal, options.output, std::ref(progress), &notes);
+    const bool at_output = !sealed.ok() && sealed.error().code() == ErrorCode::kIo;
+    id = value_or_fail(sealed, at_output ? options.output : options.model);
   }
   report(options, id, notes);
 }
@@ -70,7 +73,8 @@ void add_seal(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("seal", "Encrypt an ONNX network under a key, with programs for usual budgets");
   command->add_option("MODEL", options->model, "ONNX file")->required()->type_name("MODEL.onnx");
-  command->add_option("-o,--output", options->output, "sealed file to write")->required()->type_name("MODEL.carrel");
+  command->add_option("-o,--output", options->output, "sealed file to write")->required()->type_name("MODEL.carrel")
+      ->check(check_file_name);
   command->add_option("--key", options->key, "key file (carrel keygen)")->required()->type_name("KEY");
   command->add_option("--precision", options->precision, "how weights are stored")
       ->check(CLI::IsMember({"fp32", "fp16"}))->capture_default_str();

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
 #include "compiler/onnx/onnx.h"
@@ -17,12 +18,9 @@ struct Options {
 };
 
 void run(const Options& options) {
-  check_writable(options.output);
+  check_outputs({options.output}, {});
   const Graph graph = value_or_fail(make_zoo_model(options.zoo), "");
-  {
-    const HoldInterrupts whole_file;
-    ok_or_fail(export_onnx_file(graph, options.output), options.output);
-  }
+  ok_or_fail(export_onnx_file(graph, options.output), options.output);
   const uint64_t bytes = std::filesystem::file_size(options.output);
   if (options.json) {
     return print_json({{"path", options.output}, {"name", graph.name}, {"parameters", parameter_count(graph)},
@@ -39,7 +37,8 @@ void add_zoo(CLI::App& app) {
   CLI::App* command = app.add_subcommand("zoo", "Write a well-known network as ONNX, with seeded synthetic weights");
   std::vector<std::string> names(zoo_names().begin(), zoo_names().end());
   command->add_option("NAME", options->zoo.name, "network")->required()->check(CLI::IsMember(names));
-  command->add_option("-o,--output", options->output, "ONNX file to write")->required()->type_name("MODEL.onnx");
+  command->add_option("-o,--output", options->output, "ONNX file to write")->required()->type_name("MODEL.onnx")
+      ->check(check_file_name);
   command->add_option("--seed", options->zoo.seed, "of the weights")->capture_default_str();
   command->add_option("--width", options->zoo.width, "channel multiplier (mobilenets)")->capture_default_str();
   command->add_option("--resolution", options->zoo.resolution, "input height and width")->capture_default_str();

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "apps/cli/cli.h"
-#include "client/atomic_file.h"
 #include "client/images.h"
 #include "client/npy.h"
+#include "files/read_file.h"
 
 namespace carrel::cli {
 namespace {

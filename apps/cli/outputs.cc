@@ -99,7 +99,6 @@ void write_tensors(const std::string& path, const std::vector<TensorInfo>& infos
     const std::span<const float> values = outputs[i].f32();
     arrays.push_back({infos[i].name, outputs[i].shape, {values.begin(), values.end()}});
   }
-  const HoldInterrupts whole_file;
   ok_or_fail(write_arrays(path, arrays), path);
 }
 

@@ -67,7 +67,7 @@ class SessionRunner : public Runner {
     CARREL_ASSIGN(info_, read_sealed(options.model_path));
     CARREL_RETURN_IF_ERROR(authenticate_sealed(info_, key));
     if (options.pin_model && !(options.expected_model == info_.header.model_id)) {
-      return Error(ErrorCode::kAuthentication, "%s is not the expected model: its id differs", options.model_path.c_str());
+      return Error(ErrorCode::kAuthentication, "not the expected model: its id differs");
     }
     const PlanRequest request{options.memory_bytes, options.strategy, options.threads, isa_level(options.cpu)};
     CARREL_ASSIGN(program_, choose_program(info_, key, request));

@@ -1,20 +1,19 @@
 // export_onnx_*: a canonical graph as ONNX opset 17.
-#include <fcntl.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl.h>
-#include <unistd.h>
 
 #include <climits>
 #include <cmath>
-#include <cstdio>
 
 #include "compiler/onnx/exporter.h"
+#include "files/atomic_file.h"
 
 namespace carrel {
 namespace {
 
 constexpr int64_t kIrVersion = 8;
 constexpr int64_t kOpset = 17;
+constexpr int kExportBlockBytes = 1 << 20;  // per write(2)
 
 void set_shape(const Value& value, bool symbolic_batch, int64_t batch, onnx::ValueInfoProto* info) {
   info->set_name(value.name);
@@ -148,6 +147,21 @@ Result<onnx::ModelProto> to_model(const Graph& graph) {
   return model;
 }
 
+// protobuf's bytes into a file; keeps the first error.
+class FileSink : public google::protobuf::io::CopyingOutputStream {
+ public:
+  explicit FileSink(AtomicFile* file) : file_(*file) {}
+  bool Write(const void* buffer, int size) override {
+    status_ = file_.write({static_cast<const std::byte*>(buffer), static_cast<size_t>(size)});
+    return status_.ok();
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  AtomicFile& file_;
+  Status status_ = ok_status();
+};
+
 // Equal graphs give equal bytes.
 bool serialize(const onnx::ModelProto& model, google::protobuf::io::ZeroCopyOutputStream* stream) {
   google::protobuf::io::CodedOutputStream coded(stream);
@@ -167,19 +181,16 @@ Result<std::vector<std::byte>> export_onnx_bytes(const Graph& graph) {
 
 Status export_onnx_file(const Graph& graph, const std::string& path) {
   CARREL_ASSIGN(const onnx::ModelProto model, to_model(graph));
-  // Written beside and renamed, so that no half file is ever seen under its name.
-  const std::string partial = path + ".partial." + std::to_string(getpid());
-  const int fd = open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) return Error(ErrorCode::kIo, "%s: it cannot be written", path.c_str());
+  CARREL_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  FileSink sink(&file);
   bool good = false;
   {
-    google::protobuf::io::FileOutputStream stream(fd);
+    google::protobuf::io::CopyingOutputStreamAdaptor stream(&sink, kExportBlockBytes);
     good = serialize(model, &stream) && stream.Flush();
   }
-  good = close(fd) == 0 && good;
-  if (good && std::rename(partial.c_str(), path.c_str()) == 0) return ok_status();
-  unlink(partial.c_str());
-  return Error(ErrorCode::kIo, "%s: writing it failed", path.c_str());
+  CARREL_RETURN_IF_ERROR(sink.status());
+  if (!good) return Error(ErrorCode::kIo, "writing ONNX failed");
+  return file.commit();
 }
 
 }  // namespace carrel

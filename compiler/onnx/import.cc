@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
+#include <cstring>
 
 #include "compiler/graph/batch.h"
 #include "compiler/onnx/graph_builder.h"
@@ -157,16 +159,16 @@ Result<Graph> import_onnx_bytes(std::span<const std::byte> bytes, const std::str
 Result<Graph> import_onnx_file(const std::string& path, const ImportOptions& options,
                                std::vector<std::string>* unsupported) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return Error(ErrorCode::kIo, "%s: it cannot be opened", path.c_str());
+  if (fd < 0) return Error(ErrorCode::kIo, "cannot be read: %s", std::strerror(errno));
   google::protobuf::io::FileInputStream stream(fd);
   stream.SetCloseOnDelete(true);
   struct stat status {};
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-    return Error(ErrorCode::kInvalidInput, "%s: it is not a file", path.c_str());
+    return Error(ErrorCode::kInvalidInput, "not a regular file");
   }
   if (status.st_size > INT_MAX) {
     return Error(ErrorCode::kInvalidInput,
-                 "%s: larger than 2 GiB; keep its weights in external data files", path.c_str());
+                 "larger than 2 GiB; keep its weights in external data files");
   }
   onnx::ModelProto model;
   if (!parse(&stream, &model)) return not_onnx();

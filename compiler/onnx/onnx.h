@@ -30,7 +30,7 @@ Result<Graph> import_onnx_bytes(std::span<const std::byte> bytes, const std::str
                                 std::vector<std::string>* unsupported);
 
 // Writes a canonical graph as ONNX (opset 17, ir 8), so that import_onnx_file reads back an equal
-// graph.
+// graph. The file appears complete or not at all. Errors do not name `path`.
 Status export_onnx_file(const Graph& graph, const std::string& path);
 Result<std::vector<std::byte>> export_onnx_bytes(const Graph& graph);
 

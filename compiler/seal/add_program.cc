@@ -1,10 +1,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "compiler/seal/file.h"
+#include "compiler/seal/input_file.h"
 #include "compiler/seal/keys.h"
 #include "compiler/seal/manifest.h"
 #include "compiler/seal/seal.h"
+#include "files/atomic_file.h"
 
 namespace carrel {
 namespace {
@@ -19,7 +20,7 @@ bool same_request(const std::vector<std::byte>& a, const std::vector<std::byte>&
 }
 
 // The tiles of the file that `header` was read from, or an error if `in` is another one.
-Status copy_tiles(const InputFile& in, const SealedHeader& header, OutputFile* out) {
+Status copy_tiles(const InputFile& in, const SealedHeader& header, AtomicFile* out) {
   SealedHeader now;
   CARREL_RETURN_IF_ERROR(in.read_at(0, std::as_writable_bytes(std::span(&now, 1))));
   if (std::memcmp(&now, &header, sizeof(now)) != 0) {
@@ -60,7 +61,7 @@ Status add_program(const std::string& path, const SecretKey& key, const ModelId&
                 build_manifest(key, static_cast<StoredType>(info.manifest.precision), info.streams,
                                architecture_bytes(info), programs, &header));
   CARREL_ASSIGN(const InputFile in, InputFile::open(path));
-  CARREL_ASSIGN(OutputFile out, OutputFile::create(path));
+  CARREL_ASSIGN(AtomicFile out, AtomicFile::create(path));
   CARREL_RETURN_IF_ERROR(copy_tiles(in, info.header, &out));
   CARREL_RETURN_IF_ERROR(out.write(manifest));
   CARREL_RETURN_IF_ERROR(out.write_at(0, bytes_of(header)));

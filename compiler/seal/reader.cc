@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "compiler/seal/file.h"
+#include "compiler/seal/input_file.h"
 #include "compiler/seal/keys.h"
 #include "compiler/seal/manifest.h"
 #include "compiler/seal/seal.h"

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "base/checked.h"
-#include "compiler/seal/file.h"
+#include "compiler/seal/input_file.h"
 #include "compiler/seal/keys.h"
 #include "compiler/seal/seal.h"
 

@@ -8,12 +8,12 @@
 
 #include "base/checked.h"
 #include "compiler/graph/serialize.h"
-#include "compiler/seal/file.h"
 #include "compiler/seal/keys.h"
 #include "compiler/seal/manifest.h"
 #include "compiler/seal/round_half.h"
 #include "compiler/seal/seal.h"
 #include "engine/kernels/rows/rows.h"
+#include "files/atomic_file.h"
 
 namespace carrel {
 namespace {
@@ -54,7 +54,7 @@ struct Slice {
 
 class TileWriter {
  public:
-  TileWriter(const SecretKey& key, const SealedHeader& header, OutputFile* out, const SealProgress& progress)
+  TileWriter(const SecretKey& key, const SealedHeader& header, AtomicFile* out, const SealProgress& progress)
       : subkey_(sealing_subkey(key, header.salt, kTilesLabel)),
         gcm_(subkey_.key, detect_cpu()),
         header_(header),
@@ -122,7 +122,7 @@ class TileWriter {
   Subkey subkey_;
   Gcm gcm_;
   const SealedHeader& header_;
-  OutputFile& out_;
+  AtomicFile& out_;
   const SealProgress& progress_;
   std::vector<std::byte> packed_, sealed_;
 };
@@ -217,7 +217,7 @@ Status write_tiles(const Graph& graph, const StreamPlan& streams, TileWriter* ti
 Result<ModelId> seal_model(const Graph& graph, const SecretKey& key, const SealOptions& options,
                            const std::string& path, const SealProgress& progress, std::vector<std::string>* notes) {
   CARREL_RETURN_IF_ERROR(check_crypto_cpu());
-  CARREL_ASSIGN(OutputFile out, OutputFile::create(path));
+  CARREL_ASSIGN(AtomicFile out, AtomicFile::create(path));
   CARREL_ASSIGN(const StreamPlan streams, plan_streams(graph, options.stored));
   const std::vector<std::byte> architecture = serialize_architecture(graph);
   CARREL_RETURN_IF_ERROR(check_architecture(architecture, options.stored, streams));

@@ -32,7 +32,7 @@ InprocHost::~InprocHost() {
 
 Status InprocHost::use_file(const std::string& path) {
   fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd_ < 0) return Error(ErrorCode::kIo, "%s: %s", path.c_str(), strerror(errno));
+  if (fd_ < 0) return Error(ErrorCode::kIo, "cannot be opened: %s", strerror(errno));
   return ok_status();
 }
 

@@ -29,11 +29,10 @@ constexpr int kDeathMs = 2000;
 Result<OwnedFd> open_model(const std::string& path) {
   // O_NONBLOCK: a fifo must not block the open.
   OwnedFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (fd.get() < 0)
-    return Error(ErrorCode::kIo, "cannot open %s: %s", path.c_str(), strerror(errno));
+  if (fd.get() < 0) return Error(ErrorCode::kIo, "cannot be opened: %s", strerror(errno));
   struct stat status {};
   if (fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return Error(ErrorCode::kIo, "%s is not a file", path.c_str());
+    return Error(ErrorCode::kIo, "not a regular file");
   }
   return fd;
 }

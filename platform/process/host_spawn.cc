@@ -106,8 +106,8 @@ Result<std::unique_ptr<EnclaveProcess>> EnclaveProcess::spawn(const EnclaveFile&
   std::unique_lock lock(process->mutex_);
   process->changed_.wait(lock, [&] { return process->started_; });
   if (process->spawn_errno_ != 0) {
-    return Error(ErrorCode::kPlatform, "cannot start %s: %s", file.path.c_str(),
-                 strerror(process->spawn_errno_));
+    return Error(ErrorCode::kPlatform, "the trusted process does not start: %s (%s)",
+                 strerror(process->spawn_errno_), file.path.c_str());
   }
   return process;
 }

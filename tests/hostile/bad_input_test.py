@@ -454,6 +454,111 @@ class Outputs(Case):
             status, _, _ = self.command(self.run_args(), stderr=full)
             self.assertIn(status, (0, 1))
 
+    def refuses_to_write_over(self, file, args, says):
+        before = self.read(file)
+        self.fails(args, re.escape(file) + ": .*" + says)
+        self.assertEqual(self.read(file), before)
+
+    def test_keys_are_never_overwritten(self):
+        shutil.copy(os.path.join(self.folder, "other.key"), os.path.join(self.folder, "damaged.key"))
+        self.write("damaged.key", self.read("other.key")[:20])
+        for key in ("key", "other.key", "damaged.key"):
+            for command in self.COMMANDS:
+                if command[0] != "keygen":
+                    with self.subTest(command[0] + " over " + key):
+                        self.refuses_to_write_over(key, command + ["-o", key], "key")
+            self.refuses_to_write_over(key, ["plan", "good.onnx", "--memory", "2MiB", "--html", key], "key")
+        self.refuses_to_write_over("key", ["keygen", "-o", "key"], "exists")
+
+    def test_inputs_are_not_overwritten(self):
+        os.link(os.path.join(self.folder, "x.npy"), os.path.join(self.folder, "hard"))
+        os.symlink("x.npy", os.path.join(self.folder, "soft"))
+        self.write("labels.txt", b"one\n")
+        run = self.run_args("x.npy")[:-2]
+        for file, args in (("good.onnx", ["seal", "good.onnx", "--key", "key", "-o"]),
+                           ("./good.onnx", ["seal", "good.onnx", "--key", "key", "-o"]),
+                           ("good.onnx", ["plan", "good.onnx", "--memory", "2MiB", "--html"]),
+                           ("good.carrel", ["plan", "good.onnx", "--memory", "2MiB", "--key", "key", "--seal-into",
+                                            "good.carrel", "--html"]),
+                           ("good.carrel", run + ["-o"]), ("x.npy", run + ["-o"]), ("hard", run + ["-o"]),
+                           ("soft", run + ["-o"]), ("x.npy", run + ["--save-input"]),
+                           ("labels.txt", run + ["--labels", "labels.txt", "-o"])):
+            with self.subTest(" ".join(args + [file])):
+                self.refuses_to_write_over(file, args + [file], "reads this file")
+
+    def test_two_outputs_are_two_files(self):
+        self.write("old", b"precious")
+        for file in ("new", "./new", os.path.join(self.folder, "new"), "old"):
+            with self.subTest(file):
+                self.fails(self.run_args()[:-1] + [file, "--save-input", os.path.basename(file)], "two outputs")
+        self.assertEqual(self.read("old"), b"precious")
+
+    def test_long_paths_leave_room_for_the_reason(self):
+        deep = "/".join(["d" * 100] * 4)
+        reason = r"^carrel: \S+: [^/]*No such file or directory$"
+        self.all_fail(deep + "/out.npy", reason)
+        for args in (["seal", deep, "-o", "out", "--key", "key"], ["inspect", deep], ["verify", deep, "--key", "key"],
+                     ["verify", "good.carrel", "--key", deep], self.run_args("x.npy", "--labels", deep)):
+            with self.subTest(args[0]):
+                self.assertEqual(self.fails(args, reason).count(deep), 1)
+        os.makedirs(os.path.join(self.folder, deep))
+        for name in ("bad.npy", "bad.jpg", "bad.onnx"):
+            shutil.copy(os.path.join(self.folder, "good.carrel"), os.path.join(self.folder, deep, name))
+        self.write("%s/bad.npy" % deep, b"\x93NUMPY\x01")
+        self.write("%s/bad.jpg" % deep, b"\xff\xd8\xff\xe0")
+        for name in ("bad.npy", "bad.jpg"):
+            self.assertEqual(self.run_fails(deep + "/" + name, r"^carrel: \S+: [^/]{10,}$").count(name), 1)
+        self.fails(["plan", deep + "/bad.npy", "--memory", "2MiB"], r"^carrel: \S+: [^/]{10,}$")
+
+    def test_short_paths_are_named(self):
+        for name in ("a", "m", "o"):
+            self.write(name, b"not a model, but a file with many letters")
+            self.fails(["inspect", name], "^carrel: %s: " % name)
+
+    def test_what_a_file_was_stays(self):
+        """A link stays one, and permissions are kept."""
+        os.mkdir(os.path.join(self.folder, "real"))
+        for command, option in [(c, "-o") for c in self.COMMANDS if c[0] != "keygen"] + [
+                (["plan", "good.onnx", "--memory", "2MiB"], "--html")]:
+            with self.subTest(command[0]):
+                self.write("real/out.npy", b"old")
+                os.chmod(os.path.join(self.folder, "real/out.npy"), 0o600)
+                link = os.path.join(self.folder, "link.npy")
+                if not os.path.islink(link):
+                    os.symlink("real/out.npy", link)
+                self.works(command + [option, "link.npy"])
+                self.assertTrue(os.path.islink(link))
+                self.assertNotEqual(self.read("real/out.npy"), b"old")
+                self.assertEqual(os.stat(link).st_mode & 0o777, 0o600)
+
+    def test_a_link_to_a_sealed_model_stays_one(self):
+        os.mkdir(os.path.join(self.folder, "real"))
+        os.rename(os.path.join(self.folder, "good.carrel"), os.path.join(self.folder, "real/m.carrel"))
+        link = os.path.join(self.folder, "link.carrel")
+        os.symlink("real/m.carrel", link)
+        os.chmod(link, 0o600)
+        self.works(["plan", link, "--memory", "3MiB", "--key", "key", "--seal-into", "link.carrel"])
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(os.stat(link).st_mode & 0o777, 0o600)
+        self.works(["verify", "real/m.carrel", "--key", "key"])
+
+    def test_read_only_files_stay(self):
+        self.write("out.npy", b"precious")
+        os.chmod(os.path.join(self.folder, "out.npy"), 0o400)
+        if os.geteuid() == 0:
+            self.skipTest("root may write everything")
+        for command in self.COMMANDS:
+            with self.subTest(command[0]):
+                self.fails(command + ["-o", "out.npy"], "out.npy")
+        self.assertEqual(self.read("out.npy"), b"precious")
+
+    def test_help_into_a_full_disk(self):
+        for args in (["--help"], ["run", "--help"], ["--version"]):
+            with open("/dev/full", "wb") as full:
+                status, _, err = self.command(args, stdout=full)
+            self.assertEqual(status, 1)
+            self.assert_one_line(err)
+
     def test_a_failed_command_keeps_the_old_file(self):
         self.write("out.npy", b"precious")
         self.write("bad.npy", b"\x93NUMPY")

@@ -13,8 +13,8 @@
 #include <filesystem>
 
 #include "base/bytes.h"
-#include "client/atomic_file.h"
 #include "client/images.h"
+#include "files/read_file.h"
 #include "tests/suite/command.h"
 #include "tests/suite/oracle.h"
 #include "tests/suite/sealed_network.h"
