@@ -20,6 +20,7 @@ struct Options {
   std::vector<std::string> strategies = {"auto"};
   std::vector<std::string> isas = {"avx2", "avx512"};
   std::vector<std::string> dims;
+  bool budgets_given = false;  // not the usual ones
   bool json = false;
 };
 
@@ -56,6 +57,7 @@ void run(const Options& options) {
   SealOptions seal;
   seal.stored = options.precision == "fp16" ? StoredType::kF16 : StoredType::kF32;
   seal.programs = requests(options);
+  seal.every_budget = options.budgets_given;
   std::vector<std::string> notes;
   ModelId id;
   {
@@ -78,7 +80,8 @@ void add_seal(CLI::App& app) {
   command->add_option("--key", options->key, "key file (carrel keygen)")->required()->type_name("KEY");
   command->add_option("--precision", options->precision, "how weights are stored")
       ->check(CLI::IsMember({"fp32", "fp16"}))->capture_default_str();
-  add_sizes(command, "--memory", &options->budgets, "budgets to seal programs for [4MiB 8MiB 16MiB 64MiB]");
+  CLI::Option* budgets =
+      add_sizes(command, "--memory", &options->budgets, "budgets to seal programs for [4MiB 8MiB 16MiB 64MiB]");
   command->add_option("--threads", options->threads, "thread counts to seal programs for")
       ->check(CLI::Range(1u, kMaxThreads))->capture_default_str();
   command->add_option("--strategy", options->strategies, "strategies to seal programs for")
@@ -88,7 +91,10 @@ void add_seal(CLI::App& app) {
   command->add_option("--dim", options->dims, "value of a symbolic dimension")->type_name("NAME=VALUE");
   command->add_flag("--json", options->json, "print one JSON object");
   add_example(command, "carrel seal resnet50.onnx -o resnet50.carrel --key my.key --memory 8MiB 16MiB");
-  command->callback([options] { run(*options); });
+  command->callback([options, budgets] {
+    options->budgets_given = budgets->count() > 0;
+    run(*options);
+  });
 }
 
 }  // namespace carrel::cli

@@ -14,12 +14,14 @@ namespace carrel {
 
 struct SealOptions {
   StoredType stored = StoredType::kF32;
-  std::vector<PlanRequest> programs;  // budgets x strategies to include; ones that do not fit are skipped and reported
+  std::vector<PlanRequest> programs;  // to include, each once; ones that do not fit are skipped and noted
+  bool every_budget = false;          // a budget that fits for none of the programs is kBudgetTooSmall instead
 };
 using SealProgress = std::function<void(uint64_t done, uint64_t total)>;
 
 // Writes `path` beside and renames. Streams tile by tile: needs little memory beyond the graph's weights.
-// Returns the model id. Skipped programs (budget too small) are described in `notes`, one line each.
+// Returns the model id. Skipped programs (budget too small) are described in `notes`, a line per budget, strategy and
+// thread count. Errors: kIo is about `path`, anything else about the network.
 Result<ModelId> seal_model(const Graph& graph, const SecretKey& key, const SealOptions& options, const std::string& path,
                            const SealProgress& progress, std::vector<std::string>* notes);
 

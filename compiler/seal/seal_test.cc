@@ -400,10 +400,38 @@ TEST_F(SealTest, HalfPrecision) {
 
 TEST_F(SealTest, SkippedProgramsAreNoted) {
   SealOptions options = small_options();
-  options.programs.push_back({.budget_bytes = 64 * kKiB});
+  for (IsaLevel isa : {IsaLevel::kAvx2, IsaLevel::kAvx512}) {
+    options.programs.push_back({.budget_bytes = 64 * kKiB, .threads = 2, .isa = isa});
+  }
   seal(small_graph(), options);
   ASSERT_EQ(notes_.size(), 1u);
-  EXPECT_NE(notes_[0].find("64"), std::string::npos) << notes_[0];
+  EXPECT_EQ(notes_[0].find("no program sealed for 2 threads, avx2, avx512: 64.00 KiB is too small"), 0u) << notes_[0];
+  EXPECT_EQ(read_sealed(path_)->programs.size(), 1u);
+}
+
+TEST_F(SealTest, ABudgetThatFitsNothingCanBeAnError) {
+  SealOptions options = small_options();
+  options.every_budget = true;
+  options.programs.push_back({.budget_bytes = 64 * kKiB, .threads = 2});
+  options.programs.push_back({.budget_bytes = 64 * kKiB});
+  const auto refused = seal_model(small_graph(), key_, options, path_, {}, &notes_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), ErrorCode::kBudgetTooSmall);
+  const uint64_t least = refused.error().detail();
+  EXPECT_NE(std::string(refused.error().message()).find(std::to_string(least)), std::string::npos);
+  // It is the least of one thread: two threads are skipped there, and noted.
+  for (PlanRequest& request : options.programs) {
+    if (request.budget_bytes == 64 * kKiB) request.budget_bytes = least;
+  }
+  seal(small_graph(), options);
+  EXPECT_EQ(notes_.size(), 1u);
+  EXPECT_EQ(read_sealed(path_)->programs.size(), 2u);
+}
+
+TEST_F(SealTest, EachProgramIsSealedOnce) {
+  SealOptions options = small_options();
+  for (int i = 0; i < 2; ++i) options.programs.push_back(options.programs[0]);
+  seal(small_graph(), options);
   EXPECT_EQ(read_sealed(path_)->programs.size(), 1u);
 }
 

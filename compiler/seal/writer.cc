@@ -146,43 +146,80 @@ std::vector<std::byte> for_isa(std::vector<std::byte> program, IsaLevel isa) {
   return program;
 }
 
-// One plan per distinct request, on all cores; plans[i] belongs to requests[i].
-std::vector<Result<Plan>> plan_requests(const Graph& graph, const StreamPlan& streams,
-                                        const std::vector<PlanRequest>& requests, const SealProgress& progress) {
-  std::vector<Result<Plan>> plans(requests.size(), Error(ErrorCode::kCancelled, "not planned"));
+// The requests that one plan serves, told apart by their instruction set.
+struct PlannedTogether {
+  PlanRequest request;
+  std::vector<IsaLevel> isas;
+};
+
+std::vector<PlannedTogether> group_requests(const std::vector<PlanRequest>& requests) {
+  std::vector<PlannedTogether> groups;
+  for (const PlanRequest& request : requests) {
+    auto group = std::find_if(groups.begin(), groups.end(),
+                              [&](const PlannedTogether& other) { return share_plan(request, other.request); });
+    if (group == groups.end()) group = groups.insert(groups.end(), {request, {}});
+    std::vector<IsaLevel>& isas = group->isas;
+    if (std::find(isas.begin(), isas.end(), request.isa) == isas.end()) isas.push_back(request.isa);
+  }
+  return groups;
+}
+
+// One plan per group, on all cores; plans[i] belongs to groups[i].
+std::vector<Result<Plan>> plan_groups(const Graph& graph, const StreamPlan& streams,
+                                      const std::vector<PlannedTogether>& groups, const SealProgress& progress) {
+  std::vector<Result<Plan>> plans(groups.size(), Error(ErrorCode::kCancelled, "not planned"));
   std::atomic<size_t> next{0};
   const auto plan_some = [&](const SealProgress& report) {
-    for (size_t i = next++; i < requests.size(); i = next++) {
-      plans[i] = plan_program(graph, streams, requests[i]);
-      if (report) report(i + 1, 2 * requests.size());  // planning counts as half of the work
+    for (size_t i = next++; i < groups.size(); i = next++) {
+      plans[i] = plan_program(graph, streams, groups[i].request);
+      if (report) report(i + 1, 2 * groups.size());  // planning counts as half of the work
     }
   };
   std::vector<std::jthread> helpers;
   const size_t cores = std::max<size_t>(1, std::thread::hardware_concurrency());
-  for (size_t i = 1; i < std::min(cores, requests.size()); ++i) helpers.emplace_back(plan_some, SealProgress());
+  for (size_t i = 1; i < std::min(cores, groups.size()); ++i) helpers.emplace_back(plan_some, SealProgress());
   plan_some(progress);
   helpers.clear();
   return plans;
 }
 
+std::string skipped_note(const PlannedTogether& group, const Error& error) {
+  const uint32_t threads = group.request.threads;
+  std::string note = "no program sealed for " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  for (IsaLevel isa : group.isas) note += std::string(", ") + isa_name(isa);
+  return note + ": " + error.message();
+}
+
+// Of the budgets that fit for no request, the error that names the least; ok if there is none.
+Status check_every_budget(const std::vector<PlannedTogether>& groups, const std::vector<Result<Plan>>& plans) {
+  for (const PlannedTogether& group : groups) {
+    const Error* least = nullptr;
+    bool fits = false;
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (groups[i].request.budget_bytes != group.request.budget_bytes) continue;
+      fits |= plans[i].ok();
+      if (!plans[i].ok() && (least == nullptr || plans[i].error().detail() < least->detail())) least = &plans[i].error();
+    }
+    if (!fits) return *least;
+  }
+  return ok_status();
+}
+
 Result<std::vector<OwnedProgram>> plan_all(const Graph& graph, const StreamPlan& streams, const SealOptions& options,
                                            const SealProgress& progress, std::vector<std::string>* notes) {
-  std::vector<PlanRequest> distinct;
-  for (const PlanRequest& request : options.programs) {
-    const auto same = [&](const PlanRequest& other) { return share_plan(request, other); };
-    if (std::none_of(distinct.begin(), distinct.end(), same)) distinct.push_back(request);
+  const std::vector<PlannedTogether> groups = group_requests(options.programs);
+  const std::vector<Result<Plan>> plans = plan_groups(graph, streams, groups, progress);
+  for (const Result<Plan>& plan : plans) {
+    if (!plan.ok() && plan.error().code() != ErrorCode::kBudgetTooSmall) return plan.error();
   }
-  const std::vector<Result<Plan>> plans = plan_requests(graph, streams, distinct, progress);
+  if (options.every_budget) CARREL_RETURN_IF_ERROR(check_every_budget(groups, plans));
   std::vector<OwnedProgram> programs;
-  for (size_t i = 0; i < distinct.size(); ++i) {
-    if (!plans[i].ok() && plans[i].error().code() != ErrorCode::kBudgetTooSmall) return plans[i].error();
+  for (size_t i = 0; i < groups.size(); ++i) {
     if (!plans[i].ok()) {
-      if (notes != nullptr) notes->push_back(std::string("no program sealed: ") + plans[i].error().message());
+      if (notes != nullptr) notes->push_back(skipped_note(groups[i], plans[i].error()));
       continue;
     }
-    for (const PlanRequest& request : options.programs) {
-      if (share_plan(request, distinct[i])) programs.push_back({for_isa(plans[i]->program, request.isa)});
-    }
+    for (IsaLevel isa : groups[i].isas) programs.push_back({for_isa(plans[i]->program, isa)});
   }
   return programs;
 }

@@ -382,6 +382,8 @@ class Sealed(Case):
         self.assertTrue(numbers, line)
         sizes = [int(b) if b else float(n) * {"KiB": 1 << 10, "MiB": 1 << 20}[unit] for b, n, unit in numbers]
         least = int(max(sizes))
+        for memory in (["64KiB"], ["2MiB", "64KiB"]):
+            self.fails(["seal", "good.onnx", "-o", "out.carrel", "--key", "key", "--memory"] + memory, str(least))
         self.works(["plan", "good.onnx", "--memory", str(least)])
         self.works(self.run_args(memory=str(least)))
 
