@@ -15,8 +15,6 @@ namespace carrel::cli {
 namespace {
 
 constexpr int kInterrupts[] = {SIGINT, SIGTERM, SIGHUP};
-constexpr std::chrono::seconds kQuietFor{1};
-constexpr std::chrono::milliseconds kRefresh{100};
 
 uint64_t size_or_throw(const std::string& text, const std::string& option) {
   const Result<uint64_t> bytes = parse_bytes(text);
@@ -111,25 +109,6 @@ void handle_interrupts() {
   // A full disk, a file size limit and a closed pipe are errors to report, not deaths.
   action.sa_handler = SIG_IGN;
   for (int signal : {SIGPIPE, SIGXFSZ}) sigaction(signal, &action, nullptr);
-}
-
-Progress::Progress(std::string what)
-    : what_(std::move(what)),
-      next_(std::chrono::steady_clock::now() + kQuietFor),
-      terminal_(isatty(STDERR_FILENO) != 0) {}
-
-void Progress::operator()(uint64_t done, uint64_t total) {
-  if (!terminal_ || total == 0) return;
-  const auto now = std::chrono::steady_clock::now();
-  if (now < next_) return;
-  next_ = now + kRefresh;
-  shown_ = true;
-  fmt::print(stderr, "\r{} {:3} % ", what_, std::min<uint64_t>(100, done * 100 / total));
-  std::fflush(stderr);
-}
-
-Progress::~Progress() {
-  if (shown_) fmt::print(stderr, "\r\033[K");
 }
 
 Table::Table(std::vector<std::string> header, std::string alignment) : alignment_(std::move(alignment)) {

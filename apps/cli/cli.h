@@ -1,7 +1,6 @@
 #pragma once
-// What the commands share: registration, failure as one line, sizes and hex, progress, tables.
+// What the commands share: registration, failure as one line, sizes and hex, tables.
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -60,20 +59,6 @@ void print_json(const Json& object);
 
 // Ctrl-C and SIGTERM: one line, temporary files removed, exit status 1. Child processes die with this one.
 void handle_interrupts();
-
-// "sealing 43 %" on a terminal, for work that takes longer than a second; nothing otherwise.
-class Progress {
- public:
-  explicit Progress(std::string what);
-  ~Progress();
-  void operator()(uint64_t done, uint64_t total);
-
- private:
-  std::string what_;
-  std::chrono::steady_clock::time_point next_;
-  bool terminal_;
-  bool shown_ = false;
-};
 
 // Columns as wide as their widest cell; the aligned left or right.
 class Table {

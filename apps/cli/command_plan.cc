@@ -8,6 +8,7 @@
 #include "apps/cli/import.h"
 #include "apps/cli/key.h"
 #include "apps/cli/plan_page.h"
+#include "apps/cli/progress.h"
 #include "compiler/graph/serialize.h"
 #include "compiler/plan/plan.h"
 #include "compiler/seal/seal.h"
@@ -153,6 +154,16 @@ void seal_into(const Options& options, const Subject& subject, const Plan& plan)
   if (!options.json) fmt::print("\nAdded to {}.\n", options.seal_into);
 }
 
+Result<Plan> plan_visibly(const Subject& subject, const PlanRequest& request) {
+  const Progress progress("planning");
+  return plan_program(subject.graph, subject.streams, request);
+}
+
+Result<uint64_t> least_visibly(const Subject& subject, const PlanRequest& request) {
+  const Progress progress("looking for the least budget");
+  return least_budget(subject.graph, subject.streams, request);
+}
+
 void run(const Options& options) {
   check_outputs({options.html}, {options.model, options.key, options.seal_into});
   const Subject subject = load(options);
@@ -162,7 +173,7 @@ void run(const Options& options) {
   request.threads = options.threads;
   request.isa = parse_isa(options.isa);
   Json head = head_json(options, subject, request);
-  const Result<Plan> plan = plan_program(subject.graph, subject.streams, request);
+  const Result<Plan> plan = plan_visibly(subject, request);
   if (!plan.ok()) {
     if (options.json && plan.error().code() == ErrorCode::kBudgetTooSmall) {
       head["fits"] = false;
@@ -171,7 +182,7 @@ void run(const Options& options) {
     }
     fail(plan.error(), options.model);
   }
-  const uint64_t least = value_or_fail(least_budget(subject.graph, subject.streams, request), options.model);
+  const uint64_t least = value_or_fail(least_visibly(subject, request), options.model);
   if (!options.html.empty()) {
     const std::string page = plan_page({subject.graph.name, precision_name(subject.stored), least}, *plan);
     ok_or_fail(write_file(options.html, std::as_bytes(std::span(page))), options.html);

@@ -8,9 +8,9 @@
 #include "apps/cli/inputs.h"
 #include "apps/cli/key.h"
 #include "apps/cli/outputs.h"
+#include "apps/cli/progress.h"
 #include "apps/common/runner.h"
 #include "client/labels.h"
-#include "compiler/seal/seal.h"
 
 namespace carrel::cli {
 namespace {
@@ -69,12 +69,15 @@ std::vector<Tensor> infer(const Options& options, const std::vector<Tensor>& inp
   std::vector<Tensor> outputs;
   Progress progress("running");
   for (uint32_t i = 0; i < options.repeat; ++i) {
+    const auto image_done = [&](int64_t done, int64_t images) {
+      const auto whole = static_cast<uint64_t>(images);
+      progress(i * whole + static_cast<uint64_t>(done), options.repeat * whole);
+    };
     const double before = now_ms();
-    outputs = value_or_fail(runner->run(inputs, &measured->last), options.model);
+    outputs = value_or_fail(runner->run(inputs, &measured->last, image_done), options.model);
     const double ms = now_ms() - before;
     if (i == 0) measured->cold_ms = ms;
     if (i > 0 || options.repeat == 1) measured->latencies_ms.push_back(ms);
-    progress(i + 1, options.repeat);
   }
   return outputs;
 }
@@ -86,9 +89,9 @@ const char* guarantee(const Options& options) {
                "processes cannot read";
 }
 
-Json report_json(const Options& options, const SealedInfo& info, Runner* runner, const Measured& measured) {
+Json report_json(const Options& options, Runner* runner, const Measured& measured) {
   const std::vector<double>& ms = measured.latencies_ms;
-  return {{"model", info.architecture.name},
+  return {{"model", runner->architecture().name},
           {"model_id", hex(runner->model().model_id)},
           {"precision", precision_name(runner->precision())},
           {"platform", options.platform},
@@ -141,16 +144,20 @@ void say_guarantee(const Options& options, Runner* runner) {
              isa_name(static_cast<IsaLevel>(runner->program().isa)));
 }
 
-std::vector<TensorInfo> input_infos(const Graph& graph) {
-  std::vector<TensorInfo> infos;
-  for (ValueId id : graph.inputs) infos.push_back({graph.value(id).name, graph.value(id).shape});
-  return infos;
-}
-
 std::vector<std::string> files_read(const Options& options) {
   std::vector<std::string> files = options.input.paths;
   files.insert(files.end(), {options.model, options.key, options.labels, options.enclave});
   return files;
+}
+
+std::unique_ptr<Runner> open_runner(const Options& options, const SecretKey& key) {
+  const Progress progress("starting");  // planning, where no sealed program fits
+  return value_or_fail(Runner::open(runner_options(options), key), options.model);
+}
+
+std::vector<Tensor> read_inputs(const Options& options, const Runner& runner) {
+  const Progress progress("reading the input");
+  return load_inputs(runner.architecture(), options.input);
 }
 
 void run(const Options& options) {
@@ -158,20 +165,18 @@ void run(const Options& options) {
   check_outputs({options.output, options.save_input}, files_read(options));
   std::vector<std::string> labels;
   if (!options.labels.empty()) labels = value_or_fail(read_labels(options.labels), options.labels);
-  const SealedInfo info = value_or_fail(read_sealed(options.model), options.model);
-  ok_or_fail(authenticate_sealed(info, key.get()), options.model);
-  check_array_file(options.output, info.architecture.outputs.size());
-  check_array_file(options.save_input, info.architecture.inputs.size());
-  const std::vector<Tensor> inputs = load_inputs(info.architecture, options.input);
-  if (!options.save_input.empty()) write_tensors(options.save_input, input_infos(info.architecture), inputs);
-  const std::unique_ptr<Runner> runner = value_or_fail(Runner::open(runner_options(options), key.get()), options.model);
+  const std::unique_ptr<Runner> runner = open_runner(options, key.get());
+  check_array_file(options.output, runner->outputs().size());
+  check_array_file(options.save_input, runner->inputs().size());
+  const std::vector<Tensor> inputs = read_inputs(options, *runner);
+  if (!options.save_input.empty()) write_tensors(options.save_input, runner->inputs(), inputs);
   Measured measured;
   const std::vector<Tensor> outputs = infer(options, inputs, runner.get(), &measured);
   const bool batched = runner->batch() != 1 && !inputs.empty() && inputs[0].shape.rank() > 0;
   const int64_t images = batched ? inputs[0].shape[0] : 1;
   if (!options.output.empty()) write_tensors(options.output, runner->outputs(), outputs);
   if (options.json) {
-    Json report = report_json(options, info, runner.get(), measured);
+    Json report = report_json(options, runner.get(), measured);
     report["images"] = images;
     report["outputs"] = outputs_json(runner->outputs(), outputs, images, labels);
     return print_json(report);

@@ -6,6 +6,7 @@
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
 #include "apps/cli/key.h"
+#include "apps/cli/progress.h"
 #include "base/bytes.h"
 #include "compiler/seal/seal.h"
 

@@ -2,6 +2,7 @@
 
 #include "apps/cli/cli.h"
 #include "apps/cli/key.h"
+#include "apps/cli/progress.h"
 #include "compiler/seal/seal.h"
 
 namespace carrel::cli {

@@ -5,6 +5,7 @@
 #include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
+#include "apps/cli/progress.h"
 #include "compiler/onnx/onnx.h"
 #include "compiler/zoo/zoo.h"
 
@@ -19,8 +20,15 @@ struct Options {
 
 void run(const Options& options) {
   check_outputs({options.output}, {});
-  const Graph graph = value_or_fail(make_zoo_model(options.zoo), "");
-  ok_or_fail(export_onnx_file(graph, options.output), options.output);
+  Graph graph;
+  {
+    const Progress progress("making the weights");
+    graph = value_or_fail(make_zoo_model(options.zoo), "");
+  }
+  {
+    const Progress progress("writing");
+    ok_or_fail(export_onnx_file(graph, options.output), options.output);
+  }
   const uint64_t bytes = std::filesystem::file_size(options.output);
   if (options.json) {
     return print_json({{"path", options.output}, {"name", graph.name}, {"parameters", parameter_count(graph)},

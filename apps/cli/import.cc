@@ -1,6 +1,7 @@
 #include "apps/cli/import.h"
 
 #include "apps/cli/cli.h"
+#include "apps/cli/progress.h"
 #include "compiler/eval/eval.h"
 #include "compiler/graph/patch.h"
 #include "compiler/onnx/onnx.h"
@@ -12,6 +13,7 @@ Graph import_or_fail(const std::string& path, const std::map<std::string, int64_
   options.fold = eval_node;
   options.symbols = symbols;
   std::vector<std::string> unsupported;
+  const Progress progress("reading the network");
   Result<Graph> graph = import_onnx_file(path, options, &unsupported);
   if (graph.ok()) return value_or_fail(optimize(std::move(*graph), eval_node), path);
   if (unsupported.empty()) fail(graph.error(), path);

@@ -84,6 +84,7 @@ class SessionRunner : public Runner {
   const std::vector<TensorInfo>& inputs() const override { return inputs_; }
   const std::vector<TensorInfo>& outputs() const override { return outputs_; }
   int64_t batch() const override { return info_.architecture.batch; }
+  const Graph& architecture() const override { return info_.architecture; }
   const ProgramHeader& program() const override { return *program_.view.header; }
   const SealedHeader& model() const override { return info_.header; }
   StoredType precision() const override { return static_cast<StoredType>(info_.manifest.precision); }
@@ -92,7 +93,8 @@ class SessionRunner : public Runner {
   const char* protection_notes() override { return session_->protection_notes(); }
   double start_ms() const override { return start_ms_; }
 
-  Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats) override {
+  Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats,
+                                  const ImageProgress& progress) override {
     CARREL_ASSIGN(const int64_t images, image_count(values));
     std::vector<Tensor> results;
     for (const TensorInfo& out : outputs_) {
@@ -101,7 +103,10 @@ class SessionRunner : public Runner {
       results.push_back(Tensor::zeros(DType::kF32, shape));
     }
     *stats = RunStats{};
-    for (int64_t image = 0; image < images; ++image) CARREL_RETURN_IF_ERROR(run_image(values, image, &results, stats));
+    for (int64_t image = 0; image < images; ++image) {
+      CARREL_RETURN_IF_ERROR(run_image(values, image, &results, stats));
+      if (progress) progress(image + 1, images);
+    }
     return results;
   }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Owner, client and host at once: opens a sealed model in a trusted engine and runs tensors through it. The command
 // line's `run` and the C API stand on this.
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ struct TensorInfo {
   Shape shape;  // of one engine run
 };
 
+using ImageProgress = std::function<void(int64_t done, int64_t images)>;
+
 class Runner {
  public:
   // Reads and authenticates the model's manifest, picks the sealed program for the options or plans one for this
@@ -46,9 +49,12 @@ class Runner {
   // 0: any first dimension runs image by image; n: exactly n images; 1: tensors are taken as they are.
   virtual int64_t batch() const = 0;
   // One inference: `values` in the order of inputs(), float32, each with the whole batch. Sums the statistics of all
-  // images. Errors: kInvalidInput naming the input whose shape does not fit.
-  virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats) = 0;
+  // images; calls `progress` after each. Errors: kInvalidInput naming the input whose shape does not fit.
+  virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats,
+                                          const ImageProgress& progress) = 0;
+  Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats) { return run(values, stats, {}); }
 
+  virtual const Graph& architecture() const = 0;   // authenticated; shape-only weights
   virtual const ProgramHeader& program() const = 0;
   virtual const SealedHeader& model() const = 0;
   virtual StoredType precision() const = 0;

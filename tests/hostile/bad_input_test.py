@@ -10,6 +10,7 @@ left running, little memory, and soon. Python 3 standard library only.
 import ctypes
 import io
 import os
+import pty
 import random
 import re
 import resource
@@ -570,7 +571,9 @@ class Outputs(Case):
         self.assertEqual(self.read("out.npy"), b"precious")
 
 
-class Interrupted(Case):
+class Large(Case):
+    """With a network that takes some milliseconds."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -579,6 +582,49 @@ class Interrupted(Case):
             subprocess.run([CARREL] + args, cwd=cls.shared, check=True, stdout=subprocess.DEVNULL)
         cls.write(cls, "large.npy", npy([1, 3, 64, 64]))
 
+
+class OnATerminal(Large):
+    def on_a_terminal(self, args):
+        """What the command writes to standard error where that is a terminal."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        began = time.monotonic()
+        process = subprocess.Popen([CARREL] + args, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        text = b""
+        try:
+            while True:
+                text += os.read(ours, 1 << 16)
+        except OSError:  # the last writer is gone
+            pass
+        self.assertEqual(process.wait(), 0, text)
+        self.seconds = time.monotonic() - began
+        return text.decode()
+
+    def test_images_are_counted(self):
+        self.write("many.npy", npy([400, 3, 64, 64]))
+        args = ["run", "large.carrel", "--key", "key", "--memory", "4MiB", "--input", "many.npy", "--json"]
+        text = self.on_a_terminal(args)
+        self.assertGreater(self.seconds, 1.5, "too fast for this test")
+        shares = [int(share) for share in re.findall(r"running +(\d+) %", text)]
+        self.assertGreater(len(set(shares)), 2, text)
+        self.assertEqual(shares, sorted(shares))
+        self.assertTrue(text.endswith("\r\x1b[K"), "the line stays")
+        _, _, err = self.command(args)
+        self.assertEqual(err, "", "progress, and no terminal")
+
+    def test_what_has_no_share_yet_shows_its_time(self):
+        self.works(["zoo", "densenet121", "-o", "densenet121.onnx"])
+        text = self.on_a_terminal(["plan", "densenet121.onnx", "--memory", "4MiB"])
+        self.assertGreater(self.seconds, 1.5, "too fast for this test")
+        self.assertRegex(text, r"(planning|looking for the least budget), \d s ")
+
+    def test_what_is_quick_is_quiet(self):
+        self.assertEqual(self.on_a_terminal(["inspect", "good.carrel"]), "")
+
+
+class Interrupted(Large):
     def setUp(self):
         super().setUp()
         self.before = sorted(os.listdir(self.folder))
