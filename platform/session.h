@@ -13,7 +13,6 @@
 //
 // Holds no key. Thread safety: none. After an error of kind kAuthentication or kPlatform the session is dead and
 // every later call fails.
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -35,8 +34,6 @@ struct SessionOptions {
   uint64_t shared_bytes = 0;
   bool map_model = true;      // false: the engine copies each tile in before it decrypts
   uint32_t timeout_ms = 0;    // for each request; 0: none
-  // process: looked at while it waits, so that a handler of Ctrl-C may set it; then kCancelled.
-  const std::atomic<bool>* cancelled = nullptr;
   std::string enclave_path;   // process: the trusted executable; empty: found beside this program
 };
 

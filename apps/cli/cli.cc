@@ -73,6 +73,12 @@ std::string size_text(uint64_t bytes) {
   return format_bytes(bytes, buffer);
 }
 
+std::string shape_text(const Shape& shape) {
+  std::string text;
+  for (int i = 0; i < shape.rank(); ++i) text += (i == 0 ? "" : "x") + std::to_string(shape[i]);
+  return text.empty() ? "scalar" : text;
+}
+
 std::string hex(const ModelId& id) {
   std::string text;
   for (uint8_t byte : id.bytes) text += fmt::format("{:02x}", byte);

@@ -9,6 +9,7 @@
 
 #include "base/cpu.h"
 #include "base/result.h"
+#include "base/shape.h"
 #include "engine/format/sealed_model.h"
 
 namespace carrel::cli {
@@ -49,6 +50,7 @@ void add_example(CLI::App* command, const std::string& example);
 // Text from files may hold anything: what a terminal might obey becomes '?'.
 std::string printable(std::string text);
 std::string size_text(uint64_t bytes);  // "3.95 MiB"
+std::string shape_text(const Shape& shape);  // "1x3x8x8"
 std::string hex(const ModelId& id);
 // 32 hexadecimal digits; false for anything else.
 bool parse_model_id(const std::string& text, ModelId* id);

@@ -20,12 +20,6 @@ uint64_t tile_count(const SealedInfo& info) {
   return count;
 }
 
-std::string shape_text(const Shape& shape) {
-  std::string text;
-  for (int i = 0; i < shape.rank(); ++i) text += (i == 0 ? "" : "x") + std::to_string(shape[i]);
-  return text.empty() ? "scalar" : text;
-}
-
 // With the batch that a run takes: "Nx3x8x8" where it is free.
 std::string port_text(const Graph& graph, const Shape& shape) {
   if (shape.rank() == 0 || graph.batch == 1) return shape_text(shape);

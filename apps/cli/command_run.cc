@@ -1,7 +1,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
@@ -9,6 +8,7 @@
 #include "apps/cli/key.h"
 #include "apps/cli/outputs.h"
 #include "apps/cli/progress.h"
+#include "apps/common/clock.h"
 #include "apps/common/runner.h"
 #include "client/labels.h"
 
@@ -29,11 +29,6 @@ struct Measured {
   std::vector<double> latencies_ms;  // of the later inferences; of the first where it is the only one
   RunStats last;
 };
-
-double now_ms() {
-  const auto since = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double, std::milli>(since).count();
-}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());

@@ -27,12 +27,6 @@ Json ranked_json(const std::vector<Ranked>& ranked, const std::vector<std::strin
   return list;
 }
 
-std::string shape_text(const Shape& shape) {
-  std::string text;
-  for (int i = 0; i < shape.rank(); ++i) text += (i == 0 ? "" : "x") + std::to_string(shape[i]);
-  return text.empty() ? "scalar" : text;
-}
-
 }  // namespace
 
 std::vector<std::vector<Ranked>> top_five(const Tensor& output, int64_t images) {

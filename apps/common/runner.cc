@@ -1,9 +1,9 @@
 #include "apps/common/runner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
+#include "apps/common/clock.h"
 #include "base/bytes.h"
 #include "base/wipe.h"
 #include "client/boundary.h"
@@ -15,11 +15,6 @@
 
 namespace carrel {
 namespace {
-
-double now_ms() {
-  const auto t = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double, std::milli>(t).count();
-}
 
 // A program that this session will run: the blob, and where it lies in the file if it was sealed there.
 struct ChosenProgram {

@@ -19,8 +19,6 @@
 namespace carrel {
 namespace {
 
-// How soon a cancellation set by another thread is seen; a signal interrupts the wait at once.
-constexpr int kPollStepMs = 100;
 // How long an idle enclave may take to wipe its memory: 64 MiB take about 10 ms.
 constexpr int kGraceMs = 1000;
 // How long a closed channel may take to become a dead process.
@@ -166,15 +164,12 @@ Status EnclaveLink::receive_packet(void* packet, size_t bytes, int timeout_ms, c
   const Clock::time_point deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   for (;;) {
     pollfd waiting{control_.get(), POLLIN, 0};
-    const int ready = poll(&waiting, 1, kPollStepMs);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    const int wait_ms = timeout_ms == 0 ? -1 : static_cast<int>(std::max<int64_t>(0, left.count()));
+    const int ready = poll(&waiting, 1, wait_ms);
     if (ready > 0) break;
     if (ready < 0 && errno != EINTR) return died(during);
-    if (options_.cancelled != nullptr && options_.cancelled->load()) {
-      dead_ = true;
-      process_.reset();
-      return Error(ErrorCode::kCancelled, "cancelled");
-    }
-    if (timeout_ms != 0 && Clock::now() >= deadline) {
+    if (ready == 0) {
       dead_ = true;
       process_.reset();
       return Error(ErrorCode::kPlatform,

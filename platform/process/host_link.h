@@ -1,7 +1,6 @@
 #pragma once
 // One running enclave, its control channel and its shared area, seen from outside. Untrusted side:
 // it makes the pipe that carries the client's keys and never reads it.
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,7 +32,6 @@ struct LinkOptions {
   bool allow_secret_memory = true;
   int start_timeout_ms = 120 * 1000;  // a block of 1 GiB of memfd_secret takes seconds
   int request_timeout_ms = 0;         // 0: none; a dead enclave is noticed at once all the same
-  const std::atomic<bool>* cancelled = nullptr;  // looked at while waiting
 };
 
 // Thread safety: one caller at a time, on any thread.

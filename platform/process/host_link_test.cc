@@ -208,23 +208,6 @@ TEST_F(EnclaveLinkTest, HangEndsWithTheTimeout) {
   EXPECT_FALSE(exists(pid));
 }
 
-TEST_F(EnclaveLinkTest, CancellationEndsTheEnclave) {
-  std::atomic<bool> cancelled = false;
-  options_.cancelled = &cancelled;
-  auto link = open();
-  ASSERT_NE(link, nullptr);
-  const pid_t pid = link->pid();
-  std::thread canceller([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    cancelled = true;
-  });
-  const auto answer = ask(*link, Probe::kSleep);
-  canceller.join();
-  ASSERT_FALSE(answer.ok());
-  EXPECT_EQ(answer.error().code(), ErrorCode::kCancelled);
-  EXPECT_FALSE(exists(pid));
-}
-
 // The launcher dies without a chance to clean up; a busy enclave must not stay.
 TEST_F(EnclaveLinkTest, DiesWithItsLauncher) {
   int report[2];

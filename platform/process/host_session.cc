@@ -82,7 +82,6 @@ Result<std::unique_ptr<TrustedSession>> open_process_session(const SessionOption
   link_options.model_access = options.map_model ? ModelAccess::kMap : ModelAccess::kRead;
   link_options.request_timeout_ms =
       static_cast<int>(std::min<uint32_t>(options.timeout_ms, INT_MAX));
-  link_options.cancelled = options.cancelled;
   CARREL_ASSIGN(std::unique_ptr<EnclaveLink> link, EnclaveLink::open(link_options, deliver));
   return std::unique_ptr<TrustedSession>(new ProcessSession(std::move(link)));
 }
