@@ -325,7 +325,7 @@ class Inputs(Case):
                 self.run_fails("good.png", "0|finite|8x8", *option)
 
     def test_missing(self):
-        self.run_fails("nothing.npy", "nothing.npy: No such file")
+        self.run_fails("nothing.npy", "nothing.npy: cannot be read: No such file")
         self.run_fails(".", "")
 
     def test_labels(self):
