@@ -59,7 +59,8 @@ class LayerBuilder {
   LayerGraph out_;
 };
 
-// Grouped convolutions whose groups are not multiples of 16 channels are stored densely, zeros in between.
-bool groups_aligned(const Graph& graph, const Node& conv);
+// Neighbouring groups of a convolution that one stream holds, zeros in between: the fewest that are whole blocks of
+// 16 channels on both sides, else all. A stream has as many times the weights of the model.
+uint32_t groups_per_stream(const Graph& graph, const Node& conv);
 
 }  // namespace carrel

@@ -31,7 +31,7 @@ struct Layer {
   uint32_t args[3] = {};
   float fargs[3] = {};
   WeightsShape weights;    // of one group; kind kNone: no weights
-  uint32_t groups = 1;     // streams of this layer
+  uint32_t groups = 1;     // streams of this layer; each may hold several groups of the model
   int first_stream = -1;
   ValueId constant = kNoValue;  // a kPlain stream that fills outputs[0]
   PlainEncoding plain;          // kPlain

@@ -7,6 +7,9 @@
 namespace carrel {
 namespace {
 
+// A stream stores at most so many times the model's weights; beyond, the plain operator takes a grouped convolution.
+constexpr uint32_t kMostMergedGroups = 16;
+
 bool fits16(int64_t v) { return v >= 0 && v <= 0xffff; }
 
 // strides, dilations, pads of a 2-D window; false if a number is out of range (pads may not be negative here).
@@ -38,10 +41,14 @@ bool has_input(const Node& node, size_t i) { return node.inputs.size() > i && no
 
 }  // namespace
 
-bool groups_aligned(const Graph& graph, const Node& conv) {
+uint32_t groups_per_stream(const Graph& graph, const Node& conv) {
   const int64_t groups = conv.attributes.int_or("group", 1);
   const Shape& w = graph.value(conv.inputs[1]).shape;
-  return groups > 1 && w[1] % kLanes == 0 && (w[0] / groups) % kLanes == 0;
+  for (uint32_t merged = 1; merged <= kLanes; merged *= 2) {
+    const bool blocks = merged * w[1] % kLanes == 0 && merged * (w[0] / groups) % kLanes == 0;
+    if (blocks && groups % merged == 0) return merged;
+  }
+  return static_cast<uint32_t>(groups);
 }
 
 bool LayerBuilder::add_conv(NodeId id) {
@@ -54,13 +61,15 @@ bool LayerBuilder::add_conv(NodeId id) {
   if (w.rank() != 4 || !read_window(me, w[2], w[3], &window)) return false;
   const uint32_t groups = static_cast<uint32_t>(me.attributes.int_or("group", 1));
   const bool depthwise = groups == in.channels && out.channels == in.channels && groups > 1;
+  const uint32_t merged = groups_per_stream(graph_, me);
+  if (!depthwise && merged > kMostMergedGroups) return false;
   Layer& layer = new_layer(id, depthwise ? Opcode::kDepthwise : Opcode::kConv, {as_map(me.inputs[0])}, {});
   layer.outputs = {new_map(me.outputs[0], out)};
   layer.window = window;
   layer.weights.kind = depthwise ? WeightsKind::kDepthwise : WeightsKind::kConv;
   layer.weights.kernel_h = window.kernel_h;
   layer.weights.kernel_w = window.kernel_w;
-  layer.groups = !depthwise && groups_aligned(graph_, me) ? groups : 1;
+  layer.groups = depthwise ? 1 : groups / merged;
   layer.weights.in_channels = depthwise ? 1 : in.channels / layer.groups;
   layer.weights.out_channels = out.channels / layer.groups;
   return true;

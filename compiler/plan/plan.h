@@ -24,7 +24,7 @@ struct StreamPlan {
   // Where stream i's numbers come from.
   struct Source {
     NodeId node = -1;
-    int32_t group = 0;         // of a grouped convolution
+    int32_t part = 0;          // of a grouped convolution in several streams
     ValueId plain_value = -1;  // kPlain streams: the constant itself; else weights are derived from `node`
   };
   std::vector<Source> sources;
@@ -68,7 +68,8 @@ struct Plan {
   std::vector<LifetimeReport> lifetimes;
   double predicted_ms = 0;
 };
-// Errors: kBudgetTooSmall with detail() = the least budget this strategy works in, kUnsupported naming the node.
+// Every program that comes out is valid. Errors: kBudgetTooSmall with detail() = the least budget this strategy works
+// in, kUnsupported naming the node or the count, kInvalidInput for the number of threads (else a bug of the planner).
 Result<Plan> plan_program(const Graph& graph, const StreamPlan& streams, const PlanRequest& request);
 Result<uint64_t> least_budget(const Graph& graph, const StreamPlan& streams, const PlanRequest& request);
 

@@ -1,5 +1,6 @@
 // The weight streams of a graph: their geometry and their numbers.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "compiler/plan/layers.h"
@@ -26,7 +27,7 @@ std::vector<float> spread(const Tensor& value, size_t count) {
   return std::vector<float>(count, f[0]);
 }
 
-// (Cout, Cin / groups, kh, kw) to (Cout, Cin, kh, kw) with zeros between the groups.
+// (Cout, Cin / groups, kh, kw) of the groups of one stream to (Cout, Cin, kh, kw) with zeros between the groups.
 std::vector<float> spread_groups(std::span<const float> w, size_t out_channels, size_t groups, size_t group_row) {
   std::vector<float> dense(out_channels * groups * group_row, 0.0f);
   const size_t outs_per_group = out_channels / groups;
@@ -38,19 +39,16 @@ std::vector<float> spread_groups(std::span<const float> w, size_t out_channels, 
   return dense;
 }
 
-StreamWeights conv_weights(const Graph& graph, const Node& node, const WeightsShape& shape, int32_t group) {
+StreamWeights conv_weights(const Graph& graph, const Node& node, const WeightsShape& shape, int32_t part) {
   const std::span<const float> w = graph.value(node.inputs[1]).constant->f32();
   const size_t group_row = size_t{shape.kernel_h} * shape.kernel_w * static_cast<size_t>(graph.value(node.inputs[1]).shape[1]);
   const size_t outs = shape.out_channels;
-  const size_t groups = static_cast<size_t>(node.attributes.int_or("group", 1));
+  const size_t merged = shape.kind == WeightsKind::kDepthwise ? 1 : groups_per_stream(graph, node);
   StreamWeights out;
-  if (groups == 1 || shape.kind == WeightsKind::kDepthwise || groups_aligned(graph, node)) {
-    out.weights = copy_range(w, static_cast<size_t>(group) * outs * group_row, outs * group_row);
-  } else {
-    out.weights = spread_groups(w, outs, groups, group_row);
-  }
+  const std::span<const float> mine = w.subspan(static_cast<size_t>(part) * outs * group_row, outs * group_row);
+  out.weights = spread_groups(mine, outs, merged, group_row);
   if (has_input(node, 2)) {
-    out.bias = copy_range(graph.value(node.inputs[2]).constant->f32(), static_cast<size_t>(group) * outs, outs);
+    out.bias = copy_range(graph.value(node.inputs[2]).constant->f32(), static_cast<size_t>(part) * outs, outs);
   }
   return out;
 }
@@ -110,7 +108,14 @@ Result<StreamWeights> vector_weights(const Graph& graph, const Node& node, const
       break;
     case OpType::kDiv:
       scale = spread(*constant(1), channels);
-      for (float& v : scale) v = 1.0f / v;
+      for (float& v : scale) {
+        // Kernels flush subnormal numbers.
+        if (!std::isnormal(1.0f / v)) {
+          return Error(ErrorCode::kUnsupported, "%s: Div by %g: its reciprocal is not a normal number",
+                       node.name.c_str(), static_cast<double>(v));
+        }
+        v = 1.0f / v;
+      }
       break;
     default:
       return Error(ErrorCode::kUnsupported, "%s: no weights for %s", node.name.c_str(), op_name(node.op));
@@ -166,7 +171,7 @@ Result<StreamWeights> stream_weights(const Graph& graph, const StreamPlan& plan,
   }
   const Node& node = graph.node(source.node);
   if (shape.kind == WeightsKind::kVectors) return vector_weights(graph, node, shape);
-  if (node.op == OpType::kConv) return conv_weights(graph, node, shape, source.group);
+  if (node.op == OpType::kConv) return conv_weights(graph, node, shape, source.part);
   return dense_weights(graph, node);
 }
 

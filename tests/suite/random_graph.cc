@@ -82,10 +82,12 @@ class Builder {
     int64_t kernel = 1 + static_cast<int64_t>(pick(4));
     if (shape()[2] < 5 || shape()[3] < 5) kernel = 1;
     int64_t group = 1, out = 1 + pick(70);
-    const uint32_t kind = pick(5);
+    const uint32_t kind = pick(7);
     if (kind == 0) group = channels, out = channels;                       // depthwise
     if (kind == 1 && channels % 32 == 0) group = 2, out = 64;              // groups of whole blocks
     if (kind == 2 && channels % 3 == 0) group = 3, out = 9;                // groups within a block
+    if (kind == 3 && channels % 32 == 0) group = 8, out = 64;              // a few groups to a block
+    if (kind == 4) group = channels, out = 2 * channels;                   // a channel each
     Attributes a = window(kernel);
     const int64_t dilation = kernel > 1 && shape()[2] > 10 && shape()[3] > 10 ? 1 + pick(2) : 1;
     a.ints["dilations"] = {dilation, dilation};
