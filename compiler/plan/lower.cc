@@ -185,6 +185,9 @@ class Lowering {
     const bool later = !t.consumers.empty() && t.consumers.back() >= segment(s).end;
     if (!later || kept(a.tensor)) return ok_status();
     uint16_t& st = spill_[static_cast<size_t>(a.tensor)];
+    if (st == kNone16 && out_.tables.stores.size() >= kMaxStores) {
+      return Error(ErrorCode::kUnsupported, "the network spills too many tensors for one program");
+    }
     if (st == kNone16) st = add_store(StoreKind::kSpill, static_cast<uint32_t>(t.row_bytes), t.rows);
     CARREL_ASSIGN(const uint16_t id, transfer(s, a.tensor, Opcode::kSpill, st));
     add_transfer_step(id, a.tensor, a.row_begin, a.row_end);

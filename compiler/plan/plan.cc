@@ -40,12 +40,25 @@ struct Context {
   }
 };
 
+// What a program can count; the header and the operators do it in 8 and 16 bits.
+Status check_counts(const LayerGraph& layers, const StreamPlan& streams) {
+  constexpr size_t kMostValues = 0xff;
+  const auto too_many = [](size_t count, const char* what, size_t most) {
+    return Error(ErrorCode::kUnsupported, "the network has %zu %s; a program has at most %zu", count, what, most);
+  };
+  if (layers.inputs.size() > kMostValues) return too_many(layers.inputs.size(), "inputs", kMostValues);
+  if (layers.outputs.size() > kMostValues) return too_many(layers.outputs.size(), "outputs", kMostValues);
+  if (streams.streams.size() > kNone16) return too_many(streams.streams.size(), "streams of weights", kNone16);
+  return ok_status();
+}
+
 Result<Context> make_context(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
   if (request.threads < 1 || request.threads > kMaxThreads) {
     return Error(ErrorCode::kInvalidInput, "threads must be between 1 and %u", kMaxThreads);
   }
   Context context{streams, request, {}, {}, 0};
   CARREL_ASSIGN(context.layers, build_layers(graph));
+  CARREL_RETURN_IF_ERROR(check_counts(context.layers, streams));
   CARREL_ASSIGN(context.stated, state_problem(context.layers, streams));
   uint64_t buffers = 64;  // all threads' together also hold one block on its way in or out
   for (const PlanTensor& t : context.layers.tensors) {
@@ -89,11 +102,10 @@ struct Candidate {
   double seconds = 0;
 };
 
-// The best schedule in `share` of the arena that the budget allows; the rest keeps weights if `keep_weights`.
+// The best schedule in `share` of the arena that `budget` allows; the rest keeps weights if `keep_weights`.
 // kBudgetTooSmall without detail if there is none.
-Result<Candidate> try_share(const Context& context, SimulationCache* cache, const CostModel& cost, double share,
-                            bool keep_weights) {
-  const uint64_t budget = context.request.budget_bytes;
+Result<Candidate> try_share(const Context& context, SimulationCache* cache, const CostModel& cost, uint64_t budget,
+                            double share, bool keep_weights) {
   uint64_t program_bytes = 0, tighten = 0;
   for (int round = 0; round < kMaxRounds; ++round) {
     const uint64_t fixed = context.fixed_bytes(program_bytes);
@@ -114,34 +126,41 @@ Result<Candidate> try_share(const Context& context, SimulationCache* cache, cons
   return too_small();
 }
 
-Result<Plan> plan_once(const Context& context) {
+Status check_program(std::span<const std::byte> program) {
+  const Result<ProgramView> view = parse_program(program);
+  const Status valid = view.ok() ? validate_program(*view) : view.error();
+  if (valid.ok()) return ok_status();
+  return Error(ErrorCode::kInvalidInput, "a bug of carrel, please report it: the planner made a wrong program (%s)",
+               valid.error().message());
+}
+
+// A program for the request that takes at most `budget` bytes.
+Result<Plan> plan_within(const Context& context, uint64_t budget) {
   const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
   SimulationCache cache(context.stated.problem);
   Result<Candidate> best = too_small();
   // Memory spent on slabs is memory that keeps no weights between inferences.
   for (double share : {1.0, 0.6, 0.35, 0.2, 0.1}) {
-    Result<Candidate> other = try_share(context, &cache, cost, share, true);
+    Result<Candidate> other = try_share(context, &cache, cost, budget, share, true);
     if (other.ok() && (!best.ok() || other->seconds < best->seconds)) best = std::move(other);
   }
   // The steps that keep weights make the program longer.
-  if (!best.ok()) best = try_share(context, &cache, cost, 1.0, false);
+  if (!best.ok()) best = try_share(context, &cache, cost, budget, 1.0, false);
   if (!best.ok()) return best.error();
   Plan plan;
   plan.request = context.request;
   plan.program = write_program(header_of(context, best->lowered, best->peak_bytes), best->lowered.tables);
+  CARREL_RETURN_IF_ERROR(check_program(plan.program));
   fill_report(context.layers, context.stated.problem, best->schedule, best->lowered, &plan);
   plan.predicted_ms = best->seconds * 1e3;
   return plan;
 }
 
 // Smallest budget that works, to a quarter of a per cent.
-Result<uint64_t> search_least(Context context) {
+Result<uint64_t> search_least(const Context& context) {
   const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
   SimulationCache cache(context.stated.problem);
-  const auto fits = [&](uint64_t budget) {
-    context.request.budget_bytes = budget;
-    return try_share(context, &cache, cost, 1.0, false).ok();
-  };
+  const auto fits = [&](uint64_t budget) { return try_share(context, &cache, cost, budget, 1.0, false).ok(); };
   uint64_t low = context.fixed_bytes(0), high = 2 * low;
   constexpr uint64_t kMost = uint64_t{1} << 42;
   while (!fits(high)) {
@@ -163,9 +182,11 @@ Result<uint64_t> search_least(Context context) {
 
 Result<Plan> plan_program(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
   CARREL_ASSIGN(const Context context, make_context(graph, streams, request));
-  Result<Plan> plan = plan_once(context);
+  Result<Plan> plan = plan_within(context, request.budget_bytes);
   if (plan.ok() || plan.error().code() != ErrorCode::kBudgetTooSmall) return plan;
   CARREL_ASSIGN(const uint64_t least, search_least(context));
+  // More memory need not mean that the rounds end: what fits into less fits into this too.
+  if (least <= request.budget_bytes) return plan_within(context, least);
   char have[32], want[32];
   return Error(ErrorCode::kBudgetTooSmall, "%s is too small for strategy %s; the least that works is %lu bytes (%s)",
                format_bytes(request.budget_bytes, have), strategy_name(request.strategy), least,

@@ -60,6 +60,15 @@ class Net {
     a.ints["perm"] = {0, 1, 3, 2};
     return add(OpType::kTranspose, {x_}, {1, in[1], in[3], in[2]}, a);
   }
+  Net& divide(float by) {
+    const ValueId divisor = value({1});
+    auto tensor = std::make_shared<Tensor>(Tensor::zeros(DType::kF32, {1}));
+    tensor->f32()[0] = by;
+    graph.value(divisor).constant = tensor;
+    return add(OpType::kDiv, {x_, divisor}, shape());
+  }
+  void add_input(const Shape& shape) { graph.inputs.push_back(value(shape)); }
+  void add_output() { graph.outputs.push_back(x_); }
   const Graph& done() {
     graph.outputs = {x_};
     return graph;
@@ -158,6 +167,26 @@ TEST(Plan, LeastBudgetWorksAndIsNamedInTheError) {
   EXPECT_TRUE(plan_program(graph, *streams, request).ok());
 }
 
+// A tighter arena may fragment less, so a search from the budget downwards can pass by what fits.
+TEST(Plan, EveryBudgetAboveTheLeastWorks) {
+  const Graph graph = branched_network();
+  const Result<StreamPlan> streams = plan_streams(graph, StoredType::kF32);
+  ASSERT_TRUE(streams.ok());
+  for (Strategy strategy : {Strategy::kWhole, Strategy::kChannel, Strategy::kYplane, Strategy::kAuto}) {
+    PlanRequest request{0, strategy, 1, IsaLevel::kAvx2};
+    const Result<uint64_t> least = least_budget(graph, *streams, request);
+    ASSERT_TRUE(least.ok()) << least.error().message();
+    for (uint64_t budget = *least; budget < *least + 200 * kKiB; budget += kKiB) {
+      request.budget_bytes = budget;
+      const Result<Plan> plan = plan_program(graph, *streams, request);
+      ASSERT_TRUE(plan.ok()) << strategy_name(strategy) << " " << *least << " " << budget;
+      const Planned program = open_program(*plan);
+      EXPECT_EQ(program.view.header->budget_bytes, budget);
+      EXPECT_LE(program.view.header->planned_peak_bytes, budget);
+    }
+  }
+}
+
 TEST(Plan, ObjectsAliveTogetherNeverOverlap) {
   const Graph graph = branched_network();
   const Result<StreamPlan> streams = plan_streams(graph, StoredType::kF16);
@@ -171,6 +200,64 @@ TEST(Plan, ObjectsAliveTogetherNeverOverlap) {
         const bool together = a.first_step < b.last_step && b.first_step < a.last_step;
         const bool apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
         EXPECT_TRUE(!together || apart) << a.name << " and " << b.name;
+      }
+    }
+  }
+}
+
+// Elements of all streams over the elements of the model's weights; biases count in neither.
+double stored_ratio(int64_t channels, int64_t out, int64_t groups) {
+  Net net({1, channels, 8, 8});
+  const Graph& graph = net.conv(out, 3, 1, groups).done();
+  const Result<StreamPlan> plan = plan_streams(graph, StoredType::kF32);
+  if (!plan.ok()) return -1;
+  uint64_t stored = 0;
+  for (const StreamDesc& s : plan->streams) {
+    const bool plain = s.shape.kind == WeightsKind::kPlain;
+    if (plain && s.shape.element_count == static_cast<uint64_t>(out)) continue;
+    stored += plain ? s.shape.element_count : uint64_t{s.shape.in_channels} * s.shape.out_channels * 9;
+  }
+  return static_cast<double>(stored) / static_cast<double>(out * (channels / groups) * 9);
+}
+
+TEST(Plan, GroupedConvolutionsAreNotStoredWithoutBound) {
+  EXPECT_EQ(stored_ratio(64, 64, 2), 1);      // groups of whole blocks
+  EXPECT_EQ(stored_ratio(128, 128, 32), 4);   // four groups to a block
+  EXPECT_EQ(stored_ratio(64, 128, 64), 16);
+  EXPECT_EQ(stored_ratio(9, 9, 3), 3);        // no whole blocks: all groups in one stream
+  EXPECT_EQ(stored_ratio(4096, 4096, 1024), 4);
+  EXPECT_EQ(stored_ratio(51, 102, 17 * 3), 1);  // as the plain operator
+}
+
+TEST(Plan, DivisionNeedsAReciprocal) {
+  for (float divisor : {3.0f, 1e37f, 2e38f, 1e-39f, 0.0f, -2e38f}) {
+    Net net({1, 3, 8, 8});
+    const Graph& graph = net.divide(divisor).done();
+    const Result<StreamPlan> plan = plan_streams(graph, StoredType::kF32);
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    const Result<StreamWeights> weights = stream_weights(graph, *plan, 0);
+    const bool exact = divisor == 3.0f || divisor == 1e37f;
+    ASSERT_EQ(weights.ok(), exact) << divisor;
+    if (exact) {
+      EXPECT_EQ(weights->weights[0], 1 / divisor);
+    } else {
+      EXPECT_NE(std::string(weights.error().message()).find("Div0"), std::string::npos) << weights.error().message();
+    }
+  }
+}
+
+TEST(Plan, RefusesMoreInputsOrOutputsThanAProgramCounts) {
+  for (bool inputs : {false, true}) {
+    for (int more : {0, 1}) {
+      Net net({1, 3, 8, 8});
+      net.conv(4, 1, 1).done();
+      for (int i = 0; i < 254 + more; ++i) inputs ? net.add_input({1, 3}) : net.add_output();
+      const Result<StreamPlan> streams = plan_streams(net.graph, StoredType::kF32);
+      ASSERT_TRUE(streams.ok());
+      const Result<Plan> plan = plan_program(net.graph, *streams, {4 * kMiB, Strategy::kAuto, 1, IsaLevel::kAvx2});
+      ASSERT_EQ(plan.ok(), more == 0);
+      if (more == 1) {
+        EXPECT_EQ(plan.error().code(), ErrorCode::kUnsupported);
       }
     }
   }
