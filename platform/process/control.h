@@ -45,7 +45,8 @@ enum LostProtection : uint32_t {
   kLostSecretBlock = 1u << 0,  // tiles and activations lie in ordinary memory, not in memfd_secret
   kLostSecretKeys = 1u << 1,   // keys too
   kLostLock = 1u << 2,         // memory is not locked: the kernel may swap it out
-  kLostUid = 1u << 3,          // started by root and could not become nobody
+  kLostUid = 1u << 3,          // started by root and did not become nobody
+  kLostUidNoKill = 1u << 4,    // because a launcher without CAP_KILL could not end it then
 };
 
 // Enclave to launcher, once: locked down and ready for requests, or why not.

@@ -1,6 +1,8 @@
 #include "platform/process/enclave_start.h"
 
+#include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -99,13 +101,36 @@ Status take_memory(const EnclaveProgram& program, Enclave* enclave) {
   return ok_status();
 }
 
-// Root becomes nobody; CAP_IPC_LOCK has done its work. Where no such user exists (a user namespace
-// with one id) the filter still stands, and the loss is reported.
+// Of the launcher, not of this process: exec may have given root back what the launcher gave up.
+bool launcher_may_kill() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, getppid()};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  return syscall(SYS_capget, &header, sets) == 0 &&
+         (sets[CAP_TO_INDEX(CAP_KILL)].effective & CAP_TO_MASK(CAP_KILL)) != 0;
+}
+
+// Root becomes nobody. Not where no such user exists (a user namespace with one id), and not where
+// the launcher could end nobody's processes no more than a stranger's: the filter still stands, and
+// the loss is reported.
 void drop_root(Enclave* enclave) {
   if (geteuid() != 0) return;
+  if (!launcher_may_kill()) {
+    enclave->lost |= kLostUid | kLostUidNoKill;
+    return;
+  }
   const bool dropped = setgroups(0, nullptr) == 0 && setresgid(kNobody, kNobody, kNobody) == 0 &&
                        setresuid(kNobody, kNobody, kNobody) == 0;
   if (!dropped) enclave->lost |= kLostUid;
+}
+
+// Whoever started it: CAP_IPC_LOCK has done its work, and no other is needed. Takes the ambient and
+// the inheritable ones too.
+Status drop_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capset, &header, none) != 0)
+    return platform_error("cannot give up its capabilities");
+  return ok_status();
 }
 
 // After drop_root: a change of user clears the death signal and resets dumpability.
@@ -116,6 +141,20 @@ Status bind_to_launcher(int32_t launcher_pid) {
   // It may have died before the line above.
   if (getppid() != launcher_pid) _exit(kExitLauncherGone);
   return ok_status();
+}
+
+// After bind_to_launcher: a tracer that attached while the process was dumpable stays attached; no
+// new one can come.
+Status refuse_tracer() {
+  char text[1024] = {};
+  const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  const bool known = fd >= 0 && read(fd, text, sizeof(text) - 1) > 0;
+  if (!known) return platform_error("cannot learn whether it is traced");
+  close(fd);
+  if (strstr(text, "\nTracerPid:\t0\n") != nullptr) return ok_status();
+  return Error(ErrorCode::kPlatform,
+               "enclave: it is traced and its tracer could read the keys; start it without strace "
+               "or a debugger");
 }
 
 void* worker_entry(void* argument) {
@@ -164,7 +203,9 @@ Status enter_enclave(const EnclaveProgram& program, Enclave* enclave) {
   CARREL_RETURN_IF_ERROR(enclave->host.attach(enclave->start.model_access));
   CARREL_RETURN_IF_ERROR(take_memory(program, enclave));
   drop_root(enclave);
+  CARREL_RETURN_IF_ERROR(drop_capabilities());
   CARREL_RETURN_IF_ERROR(bind_to_launcher(enclave->start.launcher_pid));
+  CARREL_RETURN_IF_ERROR(refuse_tracer());
   CARREL_RETURN_IF_ERROR(start_workers(program, enclave));
   return install_filter();
 }

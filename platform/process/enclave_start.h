@@ -32,9 +32,9 @@ struct EnclaveProgram {
 };
 
 // In this order: not dumpable, no core file, bounded stack; the start message; descriptors; trusted
-// memory (while CAP_IPC_LOCK may still be held); nobody instead of root; death with the launcher;
-// worker threads up; no new privileges and the system-call filter. Errors: kBudgetTooSmall
-// (detail() = least grant), kPlatform.
+// memory (while CAP_IPC_LOCK may still be held); nobody instead of root; no capabilities; death with
+// the launcher; no tracer; worker threads up; no new privileges and the system-call filter. Errors:
+// kBudgetTooSmall (detail() = least grant), kPlatform.
 Status enter_enclave(const EnclaveProgram& program, Enclave* enclave);
 
 // Reads the client's secrets straight into the state memory `secrets` points at, and closes the

@@ -6,10 +6,14 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <functional>
 
 #include "base/bytes.h"
 #include "platform/process/host_find.h"
@@ -155,6 +159,70 @@ TEST_F(HostileLauncher, RequestOfAnotherSizeEndsIt) {
     EXPECT_NE(process_->describe_end(5000).find("status 0"), std::string::npos)
         << process_->describe_end(0);
   }
+}
+
+// Runs `body` in a child, traced like every process and thread that it starts from then on; its
+// wait status, -1 if this system forbids tracing.
+int run_traced(const std::function<int()>& body) {
+  int go[2];
+  EXPECT_EQ(pipe2(go, O_CLOEXEC), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    close(go[1]);
+    char byte;
+    (void)!read(go[0], &byte, 1);  // ends when the parent has attached
+    _exit(body());
+  }
+  const long descendants = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+  const bool traced = ptrace(PTRACE_SEIZE, child, nullptr, descendants) == 0;
+  close(go[0]);
+  close(go[1]);
+  int status = 0;
+  for (pid_t stopped = 0; (stopped = waitpid(-1, &status, __WALL)) > 0;) {
+    if (WIFSTOPPED(status)) {
+      const bool is_event = status >> 16 != 0;
+      ptrace(PTRACE_CONT, stopped, nullptr, is_event ? 0 : WSTOPSIG(status));
+    } else if (stopped == child) {
+      return traced ? status : -1;
+    }
+  }
+  return -1;
+}
+
+TEST_F(HostileLauncher, ATracerThatCameBeforeTheLockDownIsRefused) {
+  seal_shared();
+  const int status = run_traced([this] {
+    start_.launcher_pid = getpid();
+    launch();
+    const ReadyMessage message = ready();
+    return message.ok == 0 && std::string(message.message).find("traced") != std::string::npos ? 0
+                                                                                               : 1;
+  });
+  if (status == -1) GTEST_SKIP() << "this system forbids tracing";
+  EXPECT_EQ(status, 0);
+}
+
+// The wall's own tests, started with other privileges than root's usual ones.
+void expect_to_pass_with(const std::string& privileges, const std::string& tests) {
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string start = "timeout -k 1 60 setpriv " + privileges + " ";
+  if (geteuid() != 0 || std::system((start + "test -x " + self).c_str()) != 0)
+    GTEST_SKIP() << "cannot start this program with " << privileges;
+  EXPECT_EQ(std::system((start + self + " --gtest_filter=" + tests).c_str()), 0);
+}
+
+// root in a container that was given few capabilities: it could not end another user's process.
+TEST(OtherPrivileges, RootWithoutCapKillCanEndTheEnclave) {
+  expect_to_pass_with("--bounding-set=-kill --inh-caps=-kill",
+                      "*.HangEndsWithTheTimeout:*.DiesWithItsLauncher:*.LocksItselfDown");
+}
+
+TEST(OtherPrivileges, AUsersAmbientCapabilitiesEndWithTheLockDown) {
+  expect_to_pass_with(
+      "--reuid=65534 --regid=65534 --clear-groups --inh-caps=+chown,+kill "
+      "--ambient-caps=+chown,+kill",
+      "*.LocksItselfDown");
 }
 
 }  // namespace

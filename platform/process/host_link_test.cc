@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -113,9 +114,16 @@ TEST_F(EnclaveLinkTest, LocksItselfDown) {
   EXPECT_NE(stack.find("Max stack size            262144               262144"), std::string::npos)
       << stack;
   EXPECT_NE(stack.find("Max core file size        0                    0"), std::string::npos);
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"})
+    EXPECT_EQ(status_line(link->pid(), set), "0000000000000000") << set;
   if (geteuid() == 0) {
-    EXPECT_EQ(status_line(link->pid(), "Uid"), "65534\t65534\t65534\t65534");
-    EXPECT_EQ(status_line(link->pid(), "CapEff"), "0000000000000000");
+    // As nobody a launcher without CAP_KILL could not end it.
+    const uint64_t own = strtoull(status_line(getpid(), "CapEff").c_str(), nullptr, 16);
+    const bool may_kill = (own >> CAP_KILL) & 1;
+    EXPECT_EQ(status_line(link->pid(), "Uid"),
+              may_kill ? "65534\t65534\t65534\t65534" : "0\t0\t0\t0");
+    EXPECT_EQ(link->protection_notes().find("CAP_KILL") == std::string::npos, may_kill)
+        << link->protection_notes();
   }
   // A second thread is under the same filter and works.
   const auto workers = ask(*link, Probe::kAskWorkers);

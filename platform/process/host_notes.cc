@@ -47,7 +47,10 @@ std::string describe_lost_protection(const ReadyMessage& ready) {
   }
   if (ready.lost & kLostUid) {
     notes += std::string(notes.empty() ? "" : "; ") +
-             "the trusted process keeps root's user id, because this system has no user 65534";
+             "the trusted process keeps root's user id, because " +
+             ((ready.lost & kLostUidNoKill)
+                  ? "its launcher has no CAP_KILL to end another user's process"
+                  : "user 65534, CAP_SETUID or CAP_SETGID is missing here");
   }
   return notes;
 }
