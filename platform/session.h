@@ -11,8 +11,8 @@
 //   3. per image: the client seals inputs into shared_area() (client/boundary.h), run(counter), opens outputs there.
 //   4. destruction ends the engine; it wipes its memory.
 //
-// Holds no key. Thread safety: none. After an error of kind kAuthentication or kPlatform the session is dead and
-// every later call fails.
+// Holds no key. Thread safety: none. After an error of kind kAuthentication, kPlatform or kCancelled the session is
+// dead and every later call fails.
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -36,6 +36,10 @@ struct SessionOptions {
   uint32_t timeout_ms = 0;    // for each request; 0: none
   std::string enclave_path;   // process: the trusted executable; empty: found beside this program
 };
+
+inline bool ends_session(ErrorCode code) {
+  return code == ErrorCode::kAuthentication || code == ErrorCode::kPlatform || code == ErrorCode::kCancelled;
+}
 
 // Called once, by the thread that opens the session. The descriptor stays the platform's.
 using DeliverSecrets = std::function<Status(int fd)>;

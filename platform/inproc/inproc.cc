@@ -1,5 +1,6 @@
 #include "platform/inproc/inproc.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +19,7 @@ namespace {
 // The client writes one SessionSecrets; a pipe takes that much without a reader.
 Status receive_secrets_by_pipe(const DeliverSecrets& deliver, SessionSecrets* secrets) {
   int ends[2];
-  if (pipe(ends) != 0) return Error(ErrorCode::kIo, "no pipe for the session's secrets: %s", strerror(errno));
+  if (pipe2(ends, O_CLOEXEC) != 0) return Error(ErrorCode::kIo, "no pipe for the session's secrets: %s", strerror(errno));
   const Status delivered = deliver(ends[1]);
   close(ends[1]);
   size_t have = 0;
@@ -46,13 +47,14 @@ class InprocSession final : public TrustedSession {
   Status open(const InprocOptions& options, const DeliverSecrets& deliver);
 
   Status prepare_sealed(uint64_t offset, uint64_t bytes, uint64_t index) override {
-    return engine_->prepare({RequestKind::kPrepare, 0, {offset, bytes, index, 0}});
+    return prepare({RequestKind::kPrepare, 0, {offset, bytes, index, 0}});
   }
   Status prepare_session_program(std::span<const std::byte> sealed) override;
   std::span<std::byte> shared_area() override { return host_.shared_area(); }
   Result<RunStats> run(uint64_t counter) override {
+    CARREL_RETURN_IF_ERROR(alive());
     RunStats stats;
-    CARREL_RETURN_IF_ERROR(engine_->run({RequestKind::kRun, 0, {counter, 0, 0, 0}}, &stats));
+    CARREL_RETURN_IF_ERROR(checked(engine_->run({RequestKind::kRun, 0, {counter, 0, 0, 0}}, &stats)));
     return stats;
   }
   uint64_t kernel_private_bytes() override { return 0; }
@@ -61,10 +63,24 @@ class InprocSession final : public TrustedSession {
   }
 
  private:
+  Status alive() const {
+    if (dead_) return Error(ErrorCode::kPlatform, "the session has ended with an error");
+    return ok_status();
+  }
+  Status checked(const Status& status) {
+    dead_ = !status.ok() && ends_session(status.error().code());
+    return status;
+  }
+  Status prepare(const Request& request) {
+    CARREL_RETURN_IF_ERROR(alive());
+    return checked(engine_->prepare(request));
+  }
+
   InprocHost host_;
   std::span<std::byte> block_;
   std::unique_ptr<Engine> engine_ = std::make_unique<Engine>();
   std::vector<std::thread> workers_;
+  bool dead_ = false;
 };
 
 Status InprocSession::open(const InprocOptions& options, const DeliverSecrets& deliver) {
@@ -73,7 +89,7 @@ Status InprocSession::open(const InprocOptions& options, const DeliverSecrets& d
   if (session.budget_bytes <= reserve) {
     return Error(ErrorCode::kBudgetTooSmall, "the engine alone needs %llu bytes",
                  static_cast<unsigned long long>(reserve))
-        .with_detail(reserve);
+        .with_detail(reserve + 4096);  // one page is the least block
   }
   if (options.model.empty()) CARREL_RETURN_IF_ERROR(host_.use_file(session.model_path));
   else host_.use_memory(options.model, session.map_model);
@@ -101,7 +117,7 @@ Status InprocSession::prepare_session_program(std::span<const std::byte> sealed)
                  static_cast<unsigned long long>(sealed.size()));
   }
   std::copy(sealed.begin(), sealed.end(), area.begin());
-  return engine_->prepare({RequestKind::kPrepare, 0, {0, sealed.size() - kTagBytes, kSessionProgram, 0}});
+  return prepare({RequestKind::kPrepare, 0, {0, sealed.size() - kTagBytes, kSessionProgram, 0}});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "platform/inproc/inproc.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -83,7 +84,20 @@ TEST_F(ModelFile, BudgetBelowTheEngine) {
   const auto session = open_inproc_session(options_, deliver);
   ASSERT_FALSE(session.ok());
   EXPECT_EQ(session.error().code(), ErrorCode::kBudgetTooSmall);
-  EXPECT_GT(session.error().detail(), 1000u);
+  // What it names is enough for an engine, if not for the program.
+  options_.session.budget_bytes = session.error().detail();
+  const auto enough = open_inproc_session(options_, deliver);
+  EXPECT_TRUE(enough.ok()) << enough.error().message();
+}
+
+TEST_F(ModelFile, SecretsDoNotLeakIntoOtherPrograms) {
+  int flags = 0;
+  const auto session = open_inproc_session(options_, [&flags](int fd) {
+    flags = fcntl(fd, F_GETFD);
+    return deliver(fd);
+  });
+  ASSERT_TRUE(session.ok()) << session.error().message();
+  EXPECT_TRUE(flags & FD_CLOEXEC);
 }
 
 TEST_F(ModelFile, ClientThatDeliversNothing) {
@@ -102,6 +116,10 @@ TEST_F(ModelFile, SharedAreaSmallerThanTheProgramNeeds) {
   const Status prepared = prepare(**session);
   ASSERT_FALSE(prepared.ok());
   EXPECT_EQ(prepared.error().code(), ErrorCode::kPlatform);
+  // As on every platform, such an error is the last.
+  const Status again = prepare(**session);
+  ASSERT_FALSE(again.ok());
+  EXPECT_NE(std::string(again.error().message()).find("ended"), std::string::npos) << again.error().message();
 }
 
 TEST(Boundary, RefusesWrongSizesAndDirections) {

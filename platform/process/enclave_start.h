@@ -38,7 +38,7 @@ struct EnclaveProgram {
 Status enter_enclave(const EnclaveProgram& program, Enclave* enclave);
 
 // Reads the client's secrets straight into the state memory `secrets` points at, and closes the
-// channel. Errors: kPlatform if it does not carry exactly one SessionSecrets.
+// channel; what follows them is never read. Errors: kPlatform if it ends before one SessionSecrets.
 Status receive_secrets(SessionSecrets* secrets);
 
 // Lets the workers into EnclaveProgram::worker.

@@ -44,11 +44,6 @@ Error claimed_error(uint32_t claimed_code, uint64_t detail, const char* claimed_
   return Error(code, "%.*s", length, claimed_message).with_detail(detail);
 }
 
-bool ends_session(ErrorCode code) {
-  return code == ErrorCode::kPlatform || code == ErrorCode::kCancelled ||
-         code == ErrorCode::kAuthentication;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<EnclaveLink>> EnclaveLink::open(const LinkOptions& options,
