@@ -198,7 +198,7 @@ inline MapShape map_shape(const TensorDesc& t) {
 // Structure only: magic, version, counts against the blob's size. `blob` is 8-byte aligned and trusted memory.
 Result<ProgramView> parse_program(std::span<const std::byte> blob);
 // Everything else: every id, offset, shape and geometry, so that no step can touch a byte outside the arena, the
-// tile buffers or the untrusted area. Errors: kInvalidInput naming table and index.
+// tile buffers or the untrusted area, or read a row that no step before it has written. Errors: kInvalidInput naming table and index.
 Status validate_program(const ProgramView& program);
 
 }  // namespace carrel

@@ -36,7 +36,8 @@ Status validate_program(const ProgramView& program) {
   CARREL_RETURN_IF_ERROR(validate_streams(program));
   CARREL_RETURN_IF_ERROR(validate_stores(program));
   for (uint32_t i = 0; i < program.header->op_count; ++i) CARREL_RETURN_IF_ERROR(validate_op(program, i));
-  return validate_steps(program);
+  CARREL_RETURN_IF_ERROR(validate_steps(program));
+  return validate_rows(program);
 }
 
 }  // namespace carrel

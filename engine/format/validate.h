@@ -20,5 +20,8 @@ Status validate_stores(const ProgramView& program);
 Status validate_op(const ProgramView& program, uint32_t index);
 // Requires valid ops.
 Status validate_steps(const ProgramView& program);
+// Every row that a step reads was written by steps before it and is still in its ring. Not followed: which channels of
+// a row were written, and tensors whose memory others take over. Requires valid steps.
+Status validate_rows(const ProgramView& program);
 
 }  // namespace carrel
