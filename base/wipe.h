@@ -11,6 +11,16 @@ inline void wipe(void* data, size_t bytes) {
   asm volatile("" : : "r"(data) : "memory");
 }
 
+// A secret on the stack, wiped on every way out of its scope.
+template <typename T>
+struct Wiped {
+  T value{};
+  Wiped() = default;
+  Wiped(const Wiped&) = delete;
+  Wiped& operator=(const Wiped&) = delete;
+  ~Wiped() { wipe(&value, sizeof(value)); }
+};
+
 // Zeroes 8 KiB of stack below the caller's frame: what functions that have returned left there, spilled registers included.
 void scrub_stack();
 

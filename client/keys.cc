@@ -8,7 +8,7 @@
 #include <cstring>
 #include <span>
 
-#include "base/wiped.h"
+#include "base/wipe.h"
 #include "engine/crypto/hash.h"
 #include "files/atomic_file.h"
 

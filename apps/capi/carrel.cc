@@ -10,7 +10,7 @@
 
 #include "apps/common/runner.h"
 #include "base/bytes.h"
-#include "base/wiped.h"
+#include "base/wipe.h"
 #include "client/keys.h"
 
 struct carrel_session {
