@@ -88,8 +88,7 @@ Result<std::vector<Tensor>> run_node(const Graph& graph, const Node& node,
     if (t->data.size() != static_cast<size_t>(t->count()) * dtype_size(t->type)) {
       return Error(ErrorCode::kInvalidInput, "%s: an input has no data", node.name.c_str());
     }
-    const bool direct =
-        t->type == DType::kF32 || t->type == DType::kI64 || code.op == PlainOp::kShape;
+    const bool direct = t->type == DType::kF32 || t->type == DType::kI64;
     if (!direct) wide[i] = widened(*t);
     in[i] = view(direct ? *t : wide[i]);
   }

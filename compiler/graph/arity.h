@@ -33,7 +33,6 @@ inline Arity op_arity(OpType op) {
       return {2, 2};
     case OpType::kAffine:
     case OpType::kInstanceNorm:
-    case OpType::kRange:
       return {3, 3};
     case OpType::kBatchNorm:
       return {5, 5};
@@ -41,8 +40,6 @@ inline Arity op_arity(OpType op) {
       return {1, kMaxNodeValues};
     case OpType::kSplit:
       return {1, 1, kMaxNodeValues};
-    case OpType::kConstantOfShape:
-      return {1, 2};
     default:
       return {1, 1};
   }

@@ -151,10 +151,6 @@ bool BatchTrace::keeps_batch(const Node& node) const {
       return attributes.floats.at("scales")[0] == 1;
     case OpType::kExpand:
       return shape(node.inputs[0]).rank() == shape(node.outputs[0]).rank();
-    case OpType::kShape:
-    case OpType::kRange:
-    case OpType::kConstantOfShape:
-      return false;
     default:
       return only_first_batched(node);
   }

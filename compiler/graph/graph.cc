@@ -46,10 +46,6 @@ const char* op_name(OpType op) {
                                     "Resize",
                                     "DepthToSpace",
                                     "SpaceToDepth",
-                                    "Cast",
-                                    "Shape",
-                                    "Range",
-                                    "ConstantOfShape",
                                     "Identity"};
   static_assert(std::size(kNames) == static_cast<size_t>(OpType::kCount));
   return op < OpType::kCount ? kNames[static_cast<size_t>(op)] : "?";

@@ -73,10 +73,6 @@ enum class OpType : uint8_t {
             // 3 round_prefer_ceil), output_shape (full rank); floats: scales (full rank)
   kDepthToSpace,     // ints: blocksize, mode(0 DCR, 1 CRD)
   kSpaceToDepth,     // ints: blocksize
-  kCast,             // ints: to (DType)
-  kShape,            // 1-D int64; folded
-  kRange,            // start, limit, delta; folded
-  kConstantOfShape,  // shape; attribute tensor as input 1; folded
   kIdentity,
   kCount,
 };

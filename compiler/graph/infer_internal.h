@@ -55,6 +55,5 @@ Status infer_elementwise(Inference& inference);  // shape-keeping and broadcasti
 Status infer_reduce(Inference& inference);
 Status infer_movement(Inference& inference);   // Concat, Split, Slice, Pad, Reshape, ...
 Status infer_resample(Inference& inference);   // Resize, DepthToSpace, SpaceToDepth
-Status infer_constants(Inference& inference);  // Cast, Shape, Range, ConstantOfShape
 
 }  // namespace carrel

@@ -34,7 +34,6 @@ bool changes_nothing(const Graph& graph, const Node& node) {
       return node.inputs.size() == 1;
     case OpType::kReshape:
     case OpType::kExpand:
-    case OpType::kCast:
     case OpType::kSplit:
       return same;
     case OpType::kSlice:

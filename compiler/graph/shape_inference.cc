@@ -113,11 +113,6 @@ Status dispatch(Inference& inference) {
     case OpType::kDepthToSpace:
     case OpType::kSpaceToDepth:
       return infer_resample(inference);
-    case OpType::kCast:
-    case OpType::kShape:
-    case OpType::kRange:
-    case OpType::kConstantOfShape:
-      return infer_constants(inference);
     case OpType::kCount:
       return inference.fail("unknown operator");
     default:

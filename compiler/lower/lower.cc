@@ -40,13 +40,11 @@ class Encoder {
   Status encode_windowed();
   Status encode_normalisation();
   Status encode_movement();
-  Status encode_constants();
   Status windows(bool kernel);
   Status global_pool(PlainOp op);
   Status slice();
   Status gather();
   Status resize();
-  Status fill();
 
   Status simple(PlainOp op) {
     out_.op = op;
@@ -141,11 +139,7 @@ Status Encoder::encode_op() {
     case OpType::kReduceProd:
       return encode_normalisation();
     case OpType::kGather:
-    case OpType::kCast:
-    case OpType::kShape:
-    case OpType::kRange:
-    case OpType::kConstantOfShape:
-      return encode_constants();
+      return gather();
     default:
       return encode_movement();
   }
@@ -331,43 +325,6 @@ Status Encoder::gather() {
   return unsupported(node_, indices->is_const()
                                 ? "too many indices"
                                 : "indices known only at run time would show in its addresses");
-}
-
-// The value is one element of any type; both lists are given, the output's type picks one.
-Status Encoder::fill() {
-  out_.op = PlainOp::kFill;
-  out_.inputs.clear();
-  const Value* value = input(1);
-  if (value == nullptr) return ok_status();
-  if (!value->is_const() || value->constant->count() != 1)
-    return invalid(node_, "needs one constant value");
-  const Tensor& t = *value->constant;
-  if (t.type == DType::kF32) {
-    out_.floats = {t.f32()[0]};
-  } else if (t.type == DType::kF64) {
-    double wide = 0;
-    std::memcpy(&wide, t.data.data(), sizeof(wide));
-    out_.floats = {static_cast<float>(wide)};
-  } else {
-    out_.ints = {t.to_i64()[0]};
-  }
-  return ok_status();
-}
-
-Status Encoder::encode_constants() {
-  switch (node_.op) {
-    case OpType::kGather:
-      return gather();
-    case OpType::kCast:
-      out_.ints.push_back(node_.attributes.int_or("to", 0) == static_cast<int64_t>(DType::kBool));
-      return simple(PlainOp::kCast);
-    case OpType::kShape:
-      return simple(PlainOp::kShape);
-    case OpType::kRange:
-      return simple(PlainOp::kRange);
-    default:
-      return fill();
-  }
 }
 
 }  // namespace

@@ -386,11 +386,6 @@ Status Exporter::write_attributes(const Node& node, onnx::NodeProto* proto) {
     case OpType::kDepthToSpace:
       set_string(proto, "mode", attributes.int_or("mode", 0) != 0 ? "CRD" : "DCR");
       return ok_status();
-    case OpType::kCast: {
-      const bool to_float = attributes.int_or("to", -1) == static_cast<int64_t>(DType::kF32);
-      set_int(proto, "to", to_float ? onnx::TensorProto::FLOAT : onnx::TensorProto::INT64);
-      return ok_status();
-    }
     default:
       return ok_status();
   }
@@ -403,9 +398,6 @@ Result<onnx::NodeProto*> Exporter::write_operator(const Node& node) {
   const char* op = node.op == OpType::kAffine ? "BatchNormalization" : op_name(node.op);
   std::vector<std::string> inputs;
   for (ValueId id : node.inputs) inputs.push_back(name(id));
-  if (node.op == OpType::kConstantOfShape) {
-    return Error(ErrorCode::kUnsupported, "node %s: %s is not written", node.name.c_str(), op);
-  }
   onnx::NodeProto* proto = add_node(op, node.name);
   for (const std::string& input : inputs) proto->add_input(input);
   CARREL_RETURN_IF_ERROR(write_attributes(node, proto));

@@ -71,22 +71,18 @@ enum class PlainOp : uint16_t {
                        //   1 floor, 2 ceil, 3 round_prefer_ceil); floats: scales[r]
   kDepthToSpace = 36,  // X (N, C, H, W); ints: blocksize, mode (0 DCR, 1 CRD)
   kSpaceToDepth = 37,  // X (N, C, H, W); ints: blocksize
-  kCast = 38,          // between f32 and i64 by the tensors' types (truncating, saturating; NaN
-                       //   gives 0); ints: to_bool (1: x != 0)
-  kRange = 39,         // +i64. start, limit, delta (scalars) -> 1-D
-  kFill = 40,          // +i64, no input; ints: value (i64); floats: value (f32)
-  kShape = 41,         // X of any type -> its dims, 1-D i64
-  kCount = 42,
+  kCount = 38,
 };
 
 inline const char* plain_op_name(PlainOp op) {
   constexpr const char* kNames[] = {
-      "Unary", "Conv", "ConvTranspose", "Gemm", "MatMul", "Affine", "BatchNorm", "InstanceNorm",
-      "LayerNorm", "Lrn", "PRelu", "Softmax", "LogSoftmax", "MaxPool", "AveragePool", "Add",
-      "Sub", "Mul", "Div", "Pow", "Max", "Min", "ReduceMean", "ReduceSum", "ReduceMax",
-      "ReduceMin", "ReduceProd", "Concat", "Split", "Slice", "Pad", "Reshape", "Transpose",
-      "Expand", "Gather", "Resize", "DepthToSpace", "SpaceToDepth", "Cast", "Range", "Fill",
-      "Shape",
+      "Unary",        "Conv",         "ConvTranspose", "Gemm",   "MatMul",     "Affine",
+      "BatchNorm",    "InstanceNorm", "LayerNorm",     "Lrn",    "PRelu",      "Softmax",
+      "LogSoftmax",   "MaxPool",      "AveragePool",   "Add",    "Sub",        "Mul",
+      "Div",          "Pow",          "Max",           "Min",    "ReduceMean", "ReduceSum",
+      "ReduceMax",    "ReduceMin",    "ReduceProd",    "Concat", "Split",      "Slice",
+      "Pad",          "Reshape",      "Transpose",     "Expand", "Gather",     "Resize",
+      "DepthToSpace", "SpaceToDepth",
   };
   return op < PlainOp::kCount ? kNames[static_cast<uint16_t>(op)] : "?";
 }

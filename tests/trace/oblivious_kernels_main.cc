@@ -261,7 +261,6 @@ std::vector<PlainCase> plain_cases() {
       {"Gather", PlainOp::kGather, {{5, 7}}, {5, 3}, {1, 3, 0, 6}, {}, {}},
       {"Resize, nearest", PlainOp::kResize, {map}, {1, 6, 10, 14}, {0, 1, 1}, {1, 1, 2, 2}, {}},
       {"Resize, linear", PlainOp::kResize, {map}, {1, 6, 10, 14}, {1, 0, 0}, {1, 1, 2, 2}, {}},
-      {"Range", PlainOp::kRange, {{}, {}, {}}, {7}, {}, {}, {}},
       {"SpaceToDepth", PlainOp::kSpaceToDepth, {{1, 2, 10, 14}}, {1, 8, 5, 7}, {2}, {}, {}},
       {"Transpose", PlainOp::kTranspose, {{5, 7}}, {7, 5}, {1, 0}, {}, {}},
       {"Reshape", PlainOp::kReshape, {{5, 7}}, {35}, {}, {}, {}},

@@ -159,26 +159,5 @@ TEST(PlainAffine, PerChannel) {
   }
 }
 
-TEST(PlainMisc, CastRangeFillShape) {
-  const F x({5}, {-1.9f, 0, 2.5f, NAN, 1e30f});
-  const int64_t truncated[] = {-1, 0, 2, 0, INT64_MAX}, truth[] = {1, 0, 1, 1, 1};
-  expect_i64({PlainOp::kCast, {x.view()}, {0}, {}, {}}, {5},
-             [&](const Dims& o) { return truncated[o[0]]; });
-  expect_i64({PlainOp::kCast, {x.view()}, {1}, {}, {}}, {5},
-             [&](const Dims& o) { return truth[o[0]]; });
-  const I n({2}, {-3, 7});
-  expect_f32({PlainOp::kCast, {n.view()}, {0}, {}, {}}, {2}, 0,
-             [&](const Dims& o) { return o[0] ? 7.0 : -3.0; });
-  const I start({}, {5}), limit({}, {-5}), delta({1}, {-3});
-  expect_i64({PlainOp::kRange, {start.view(), limit.view(), delta.view()}, {}, {}, {}}, {4},
-             [](const Dims& o) { return 5 - 3 * o[0]; });
-  expect_i64({PlainOp::kFill, {}, {9}, {}, {}}, {2, 3}, [](const Dims&) { return 9; });
-  expect_f32({PlainOp::kFill, {}, {}, {0.5f}, {}}, {2, 3}, 0, [](const Dims&) { return 0.5; });
-  const F shaped({4, 0, 6});
-  const int64_t dims[] = {4, 0, 6};
-  expect_i64({PlainOp::kShape, {shaped.view()}, {}, {}, {}}, {3},
-             [&](const Dims& o) { return dims[o[0]]; });
-}
-
 }  // namespace
 }  // namespace carrel::plain_test

@@ -61,9 +61,6 @@ std::vector<Sample> samples() {
       {PlainOp::kResize, {x({1, 1, 2, 3})}, {1, 1, 4, 6}, {1, 0, 0}, {1, 1, 2, 2}},
       {PlainOp::kDepthToSpace, {x({1, 8, 2, 3})}, {1, 2, 4, 6}, {2, 0}, {}},
       {PlainOp::kSpaceToDepth, {x({1, 2, 4, 6})}, {1, 8, 2, 3}, {2}, {}},
-      {PlainOp::kCast, {x({2, 3})}, {2, 3}, {0}, {}},
-      {PlainOp::kRange, {x({}), x({}), x({})}, {4}, {}, {}},
-      {PlainOp::kFill, {}, {4}, {}, {1}},
   };
 }
 

@@ -185,9 +185,5 @@ Status run_gather(const PlainCall& call);
 Status run_resize(const PlainCall& call);
 Status run_depth_to_space(const PlainCall& call);
 Status run_space_to_depth(const PlainCall& call);
-Status run_cast(const PlainCall& call);
-Status run_range(const PlainCall& call);
-Status run_fill(const PlainCall& call);
-Status run_shape(const PlainCall& call);
 
 }  // namespace carrel::plain

@@ -131,14 +131,6 @@ Status dispatch(const PlainCall& call) {
       return run_depth_to_space(call);
     case PlainOp::kSpaceToDepth:
       return run_space_to_depth(call);
-    case PlainOp::kCast:
-      return run_cast(call);
-    case PlainOp::kRange:
-      return run_range(call);
-    case PlainOp::kFill:
-      return run_fill(call);
-    case PlainOp::kShape:
-      return run_shape(call);
     case PlainOp::kCount:
       break;
   }
