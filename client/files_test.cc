@@ -1,46 +1,17 @@
 // Key files and labels.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
 
 #include "client/keys.h"
 #include "client/labels.h"
-#include "files/atomic_file.h"
-#include "files/read_file.h"
+#include "files/test_folder.h"
 
 namespace carrel {
 namespace {
 
-namespace fs = std::filesystem;
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
-
-class Files : public testing::Test {
- protected:
-  void SetUp() override {
-    char folder[] = "/tmp/carrel-client-XXXXXX";
-    ASSERT_NE(mkdtemp(folder), nullptr);
-    folder_ = folder;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const char* name) const { return folder_ + "/" + name; }
-  std::string read(const char* name) const {
-    const auto bytes = read_file(path(name), 1 << 20);
-    if (!bytes.ok()) return "<missing>";
-    return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
-  }
-  void put(const char* name, std::string_view text) const {
-    ASSERT_TRUE(write_file(path(name), bytes_of(text)).ok());
-  }
-
-  std::string folder_;
-};
+using Files = FolderTest;
 
 TEST_F(Files, KeysComeBackAndAreOurs) {
   ASSERT_TRUE(create_key_file(path("key")).ok());

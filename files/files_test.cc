@@ -6,8 +6,7 @@
 
 #include <filesystem>
 
-#include "files/atomic_file.h"
-#include "files/read_file.h"
+#include "files/test_folder.h"
 #include "files/test_no_tmpfile.h"
 
 namespace carrel {
@@ -19,30 +18,12 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-class Files : public testing::Test {
+class Files : public FolderTest {
  protected:
-  void SetUp() override {
-    char folder[] = "/tmp/carrel-files-XXXXXX";
-    ASSERT_NE(mkdtemp(folder), nullptr);
-    folder_ = folder;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const char* name) const { return folder_ + "/" + name; }
-  std::string read(const char* name) const {
-    const auto bytes = read_file(path(name), 1 << 20);
-    if (!bytes.ok()) return "<missing>";
-    return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
-  }
-  void put(const char* name, std::string_view text) const {
-    ASSERT_TRUE(write_file(path(name), bytes_of(text)).ok());
-  }
   size_t file_count() const {
     return static_cast<size_t>(
         std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
   }
-
-  std::string folder_;
 };
 
 TEST_F(Files, NothingAppearsBeforeCommit) {

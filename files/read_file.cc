@@ -8,29 +8,17 @@
 #include <cerrno>
 #include <cstring>
 
+#include "files/descriptor.h"
+
 namespace carrel {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Error failure() { return Error(ErrorCode::kIo, "cannot be read: %s", std::strerror(errno)); }
 
 }  // namespace
 
 Result<std::vector<std::byte>> read_file(const std::string& path, uint64_t max_bytes) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat about;
   if (file.get() < 0 || fstat(file.get(), &about) != 0) return failure();
   std::vector<std::byte> bytes;

@@ -167,15 +167,15 @@ void plant(const fs::path& folder, const fs::path& marker) {
 TEST_F(Capi, TheCurrentDirectoryIsNoInstallation) {
   const std::string path = sealed(network(0, {UnaryFn::kRelu}));
   const fs::path marker = folder_ / "was_run";
-  for (const char* home : {"home/lib", "other/work/lib"}) fs::create_directories(folder_ / home);
+  for (const char* home : {"home/lib", "other/place/lib"}) fs::create_directories(folder_ / home);
   fs::copy(CARREL_LIBRARY, folder_ / "home/lib/libcarrel.so");
   plant(folder_ / "other", marker);       // ../libexec
-  plant(folder_ / "other/work", marker);  // lib/../libexec
+  plant(folder_ / "other/place", marker);  // lib/../libexec
   const auto open_elsewhere = [&] {
     fs::current_path(folder_ / "home");
     void* library = dlopen("lib/libcarrel.so", RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) return 10;
-    fs::current_path(folder_ / "other/work");
+    fs::current_path(folder_ / "other/place");
     const auto open = reinterpret_cast<decltype(&carrel_open)>(dlsym(library, "carrel_open"));
     const auto close = reinterpret_cast<decltype(&carrel_close)>(dlsym(library, "carrel_close"));
     carrel_session* session = nullptr;
@@ -185,7 +185,7 @@ TEST_F(Capi, TheCurrentDirectoryIsNoInstallation) {
   };
   EXPECT_EQ(in_child(open_elsewhere), CARREL_OK) << "the enclave beside the program";
   EXPECT_FALSE(fs::exists(marker));
-  std::ofstream(folder_ / "other/work/lib/libcarrel.so") << "a file";
+  std::ofstream(folder_ / "other/place/lib/libcarrel.so") << "a file";
   EXPECT_EQ(in_child(open_elsewhere), CARREL_OK);
   EXPECT_FALSE(fs::exists(marker));
 }

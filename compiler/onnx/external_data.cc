@@ -10,23 +10,10 @@
 
 #include "base/checked.h"
 #include "compiler/onnx/names.h"
+#include "files/descriptor.h"
 
 namespace carrel {
 namespace {
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 struct Location {
   std::string path;

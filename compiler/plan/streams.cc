@@ -111,8 +111,8 @@ Result<StreamWeights> vector_weights(const Graph& graph, const Node& node, const
       for (float& v : scale) {
         // Kernels flush subnormal numbers.
         if (!std::isnormal(1.0f / v)) {
-          return Error(ErrorCode::kUnsupported, "%s: Div by %g: its reciprocal is not a normal number",
-                       node.name.c_str(), static_cast<double>(v));
+          return Error(ErrorCode::kUnsupported, "%s: Div by a number whose reciprocal is not a normal one",
+                       node.name.c_str());
         }
         v = 1.0f / v;
       }

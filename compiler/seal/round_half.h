@@ -2,8 +2,8 @@
 // Weights rounded to half precision so that a filter's sum stays what it was.
 //
 // What rounding one weight loses is added to the filter's next one. A filter sees inputs that are alike from tap to tap
-// (neighbouring pixels, activations that are never negative), and for those the losses then cancel: on trained networks
-// the logits move half as far as with each weight rounded on its own, at the same size and speed.
+// (neighbouring pixels, activations that are never negative), and for those the losses then cancel,
+// at the same size and speed.
 #include <cstddef>
 #include <span>
 

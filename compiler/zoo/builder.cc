@@ -17,8 +17,8 @@ constexpr double kRectifiedMeanPower = 0.1592;
 // Of a rectified map averaged over its pixels, across channels. Between that of one pixel and that
 // of many independent ones; the maps of these networks come out near it.
 constexpr double kPooledVariance = 0.1;
-// Of a filter's mean. Between very different pictures the logits then correlate by about 0.9, and half-precision weights
-// move them by 1e-3 or so, as in trained networks (0: by 0.3 and 3e-2 in vgg19; 1: by 0.98 and 5e-4).
+// Of a filter's mean: so that pictures still differ, and half-precision weights move the logits no more than
+// `suite_zoo` allows (builder.h).
 constexpr double kMeanKept = 0.8;
 // Standard deviation of biases and running means: a little asymmetry, as trained networks have.
 constexpr double kBiasDeviation = 0.1;

@@ -45,15 +45,13 @@ Status harden_process() {
   if (setrlimit(RLIMIT_CORE, &no_core) != 0) return platform_error("cannot forbid core files");
   const rlimit stack{kMainStackBytes, kMainStackBytes};
   if (setrlimit(RLIMIT_STACK, &stack) != 0) return platform_error("cannot bound the stack");
-  prctl(PR_SET_NAME,
-        "carrel-enclave");  // started from a descriptor, it would be called by a number
+  prctl(PR_SET_NAME, "carrel-enclave");  // started from a descriptor, a number would be its name
   // Huge pages would round every small mapping up to 2 MiB of private memory.
   prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   // A broken channel is an error to return, not a signal; Ctrl-C is the launcher's to handle.
   signal(SIGPIPE, SIG_IGN);
   signal(SIGINT, SIG_IGN);
-  signal(SIGXFSZ,
-         SIG_IGN);  // a small file size limit refuses hidden memory; the fallback takes over
+  signal(SIGXFSZ, SIG_IGN);  // a small file size limit refuses hidden memory: the fallback's turn
   if (syscall(SYS_close_range, kFirstUnusedFd, ~0u, 0) != 0)
     return platform_error("cannot close descriptors");
   // Memory locking up to the hard limit: memfd_secret is charged to it.
