@@ -56,8 +56,10 @@ class TrustedSession {
   // Where the program's stores lie: untrusted memory. Valid and of fixed size for the life of the session.
   virtual std::span<std::byte> shared_area() = 0;
 
-  // One image; `counter` must exceed every one used before in this session.
-  virtual Result<RunStats> run(uint64_t counter) = 0;
+  // One image; `counter` must exceed every one used before in this session. `profile_offset`: where in shared_area(),
+  // behind the program's stores, a StepProfile for each step goes; kNoProfile for none.
+  virtual Result<RunStats> run(uint64_t counter, uint64_t profile_offset) = 0;
+  Result<RunStats> run(uint64_t counter) { return run(counter, kNoProfile); }
 
   // The operating system's figure for the trusted process (RssAnon + VmLck); 0 where it cannot be told apart.
   virtual uint64_t kernel_private_bytes() = 0;

@@ -205,6 +205,21 @@ TEST_F(CliTest, PlatformsThreadsAndBudgetsGiveTheSameBits) {
   }
 }
 
+TEST_F(CliTest, ProfileAddsUp) {
+  for (const char* platform : {"process", "inproc"}) {
+    const Outcome outcome = run({"--input", "x.npy", "--json", "--repeat", "3", "--profile", "--platform", platform});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    const Json profile = Json::parse(outcome.out)["profile"];
+    EXPECT_EQ(profile["images"], 2);
+    double wall = 0, macs = 0;
+    for (const Json& layer : profile["layers"]) wall += layer["wall_ms"].get<double>();
+    for (const Json& op : profile["operators"]) macs += op["macs"].get<double>();
+    EXPECT_NEAR(wall, profile["total"]["wall_ms"].get<double>(), 1e-6);
+    EXPECT_LE(wall, profile["engine_ms"].get<double>() * 1.001);
+    EXPECT_GT(macs, 0);
+  }
+}
+
 TEST_F(CliTest, BatchIsAnOuterLoop) {
   write_input("two.npy", "", {2, 3, 64, 64});
   const Outcome outcome = run({"--input", "two.npy", "-o", "y.npz", "--json"});

@@ -7,6 +7,7 @@
 #include "apps/cli/inputs.h"
 #include "apps/cli/key.h"
 #include "apps/cli/outputs.h"
+#include "apps/cli/profile_tables.h"
 #include "apps/cli/progress.h"
 #include "apps/common/clock.h"
 #include "apps/common/runner.h"
@@ -21,7 +22,7 @@ struct Options {
   uint64_t budget_bytes = 0;
   uint32_t threads = 1;
   uint32_t repeat = 1;
-  bool json = false;
+  bool json = false, profile = false;
 };
 
 struct Measured {
@@ -54,6 +55,7 @@ RunnerOptions runner_options(const Options& options) {
   out.platform = options.platform == "inproc" ? PlatformKind::kInproc : PlatformKind::kProcess;
   out.cpu = cpu_for(options.isa);
   out.enclave_path = options.enclave;
+  out.profile = options.profile;
   out.pin_model = !options.expected.empty();
   if (out.pin_model) parse_model_id(options.expected, &out.expected_model);
   return out;
@@ -72,6 +74,7 @@ std::vector<Tensor> infer(const Options& options, const std::vector<Tensor>& inp
     outputs = value_or_fail(runner->run(inputs, &measured->last, image_done), options.model);
     const double ms = now_ms() - before;
     if (i == 0) measured->cold_ms = ms;
+    if (i == 0 && options.repeat > 1) runner->drop_profile();  // like the latencies: of the later ones
     if (i > 0 || options.repeat == 1) measured->latencies_ms.push_back(ms);
   }
   return outputs;
@@ -170,15 +173,19 @@ void run(const Options& options) {
   const bool batched = runner->batch() != 1 && !inputs.empty() && inputs[0].shape.rank() > 0;
   const int64_t images = batched ? inputs[0].shape[0] : 1;
   if (!options.output.empty()) write_tensors(options.output, runner->outputs(), outputs);
+  Profile profile;
+  if (options.profile) profile = value_or_fail(runner->profile(), options.model);
   if (options.json) {
     Json report = report_json(options, runner.get(), measured);
     report["images"] = images;
+    if (options.profile) report["profile"] = profile_json(profile);
     report["outputs"] = outputs_json(runner->outputs(), outputs, images, labels);
     return print_json(report);
   }
   say_guarantee(options, runner.get());
   print_outputs(runner->outputs(), outputs, images, labels);
   print_report(options, runner.get(), measured);
+  if (options.profile) print_profile(profile, options.threads);
 }
 
 }  // namespace
@@ -211,6 +218,7 @@ void add_run(CLI::App& app) {
         return parse_model_id(text, &id) ? std::string() : std::string("a model id is 32 hexadecimal digits");
       });
   command->add_option("--enclave", options->enclave, "trusted executable [beside this program]")->type_name("FILE");
+  command->add_flag("--profile", options->profile, "show where the time goes, layer by layer");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "Without --mean, --std and --scale pictures are prepared as for ImageNet. With any of them the others are mean 0,\n"

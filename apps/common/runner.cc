@@ -5,6 +5,7 @@
 
 #include "apps/common/clock.h"
 #include "base/bytes.h"
+#include "base/checked.h"
 #include "base/wipe.h"
 #include "client/boundary.h"
 #include "compiler/seal/seal.h"
@@ -69,6 +70,7 @@ class SessionRunner : public Runner {
     CARREL_RETURN_IF_ERROR(describe_boundary());
     CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(session_key_.bytes))));
     boundary_ = std::make_unique<SessionBoundary>(session_key_, options.cpu);
+    if (options.profile) place_profile();
     const double before = now_ms();
     CARREL_RETURN_IF_ERROR(open_session(options, key));
     CARREL_RETURN_IF_ERROR(prepare(options));
@@ -87,6 +89,8 @@ class SessionRunner : public Runner {
   uint64_t kernel_private_bytes() override { return session_->kernel_private_bytes(); }
   const char* protection_notes() override { return session_->protection_notes(); }
   double start_ms() const override { return start_ms_; }
+  Result<Profile> profile() const override { return profile_.mean(program_.view, info_.architecture); }
+  void drop_profile() override { profile_ = {}; }
 
   Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats,
                                   const ImageProgress& progress) override {
@@ -106,6 +110,18 @@ class SessionRunner : public Runner {
   }
 
  private:
+  // Behind the stores, on lines of its own.
+  void place_profile() {
+    profile_offset_ = round_up(program().store_bytes, 64) + 64;
+    profile_steps_.resize(program_.view.steps.size());
+  }
+  uint64_t profile_bytes() const { return profile_steps_.size() * sizeof(StepProfile); }
+  void collect_profile(const RunStats& stats) {
+    if (profile_offset_ == kNoProfile) return;
+    std::memcpy(profile_steps_.data(), session_->shared_area().data() + profile_offset_, profile_bytes());
+    profile_.add(profile_steps_, stats);
+  }
+
   Status describe_boundary() {
     const Graph& graph = info_.architecture;
     const auto describe = [&](const std::vector<ValueId>& ids, uint32_t first, std::vector<TensorInfo>* infos,
@@ -131,7 +147,8 @@ class SessionRunner : public Runner {
     session.budget_bytes = options.memory_bytes;
     session.threads = options.threads;
     session.cpu = options.cpu;
-    session.shared_bytes = std::max<uint64_t>(program().store_bytes, program_.bytes + kTagBytes);
+    const uint64_t needed = profile_offset_ == kNoProfile ? program().store_bytes : profile_offset_ + profile_bytes();
+    session.shared_bytes = std::max<uint64_t>(needed, program_.bytes + kTagBytes);
     session.timeout_ms = options.timeout_ms;
     session.enclave_path = options.enclave_path;
     const DeliverSecrets deliver = [&](int fd) {
@@ -204,7 +221,8 @@ class SessionRunner : public Runner {
       const std::span<const float> part = values[i].f32().subspan(static_cast<size_t>(image) * count, count);
       CARREL_RETURN_IF_ERROR(boundary_->seal_input(input_blocks_[i], counter, part, shared));
     }
-    CARREL_ASSIGN(const RunStats one, session_->run(counter));
+    CARREL_ASSIGN(const RunStats one, session_->run(counter, profile_offset_));
+    collect_profile(one);
     for (size_t i = 0; i < results->size(); ++i) {
       const size_t count = output_blocks_[i].element_count;
       const std::span<float> part = (*results)[i].f32().subspan(static_cast<size_t>(image) * count, count);
@@ -227,6 +245,9 @@ class SessionRunner : public Runner {
   std::vector<BoundaryTensor> input_blocks_, output_blocks_;
   std::unique_ptr<TrustedSession> session_;
   uint64_t counter_ = 0;
+  uint64_t profile_offset_ = kNoProfile;
+  std::vector<StepProfile> profile_steps_;
+  ProfileSum profile_;
   double start_ms_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/common/profile.h"
 #include "base/result.h"
 #include "compiler/graph/graph.h"
 #include "compiler/plan/plan.h"
@@ -27,6 +28,7 @@ struct RunnerOptions {
   bool pin_model = false;
   ModelId expected_model = {};
   uint32_t timeout_ms = 0;
+  bool profile = false;      // the engine notes the time of every step
   std::string enclave_path;  // empty: found beside the program
 };
 
@@ -53,6 +55,10 @@ class Runner {
   virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats,
                                           const ImageProgress& progress) = 0;
   Result<std::vector<Tensor>> run(const std::vector<Tensor>& values, RunStats* stats) { return run(values, stats, {}); }
+
+  // Of the images since it was last dropped; needs RunnerOptions::profile.
+  virtual Result<Profile> profile() const = 0;
+  virtual void drop_profile() = 0;
 
   virtual const Graph& architecture() const = 0;   // authenticated; shape-only weights
   virtual const ProgramHeader& program() const = 0;

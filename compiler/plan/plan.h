@@ -55,6 +55,11 @@ struct LayerReport {
   std::string output;   // "ring 6 rows", "whole", "spilled"
   uint64_t weight_bytes = 0, fetched_bytes = 0, ring_bytes = 0;
 };
+// What OpDesc::layer counts: the layers of a graph, in the order of every program.
+struct LayerName {
+  std::string name, op, shape;  // as in LayerReport
+};
+Result<std::vector<LayerName>> layer_names(const Graph& graph);
 struct LifetimeReport {  // trusted memory over time, by tensor
   std::string name;
   uint64_t offset = 0, bytes = 0;

@@ -104,6 +104,16 @@ std::set<uint16_t> streams_kept(const ProgramTables& tables) {
 
 }  // namespace
 
+Result<std::vector<LayerName>> layer_names(const Graph& graph) {
+  CARREL_ASSIGN(const LayerGraph layers, build_layers(graph));
+  std::vector<LayerName> names;
+  for (const Layer& layer : layers.layers) {
+    const std::string shape = layer.outputs.empty() ? "" : shape_of(layers.tensors[static_cast<size_t>(layer.outputs[0])]);
+    names.push_back({layer.name, opcode_name(layer.opcode), shape});
+  }
+  return names;
+}
+
 void fill_report(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule, const Lowered& lowered,
                  Plan* plan) {
   const Reporter reporter{graph, problem, schedule, streams_kept(lowered.tables)};

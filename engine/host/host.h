@@ -15,13 +15,23 @@ namespace carrel {
 // Fixed-size control messages. Everything in a Request is claimed by an untrusted party.
 enum class RequestKind : uint32_t {
   kPrepare = 1,  // args: program offset, bytes, index (kSessionProgram: in the shared area, else in the model file)
-  kRun = 2,      // args: image counter
+  kRun = 2,      // args: image counter, offset of a profile in the shared area or kNoProfile
   kClose = 3,
 };
 struct Request {
   RequestKind kind = RequestKind::kClose;
   uint32_t reserved = 0;
   uint64_t args[4] = {};
+};
+
+// A profile lies behind the program's stores: one StepProfile for each of its steps, at a multiple of 8.
+inline constexpr uint64_t kNoProfile = 0;
+// One step of a program. Ticks are the processor's (base/ticks.h); RunStats gives their rate.
+struct StepProfile {
+  uint64_t wall_ticks = 0;
+  uint64_t busy_ticks = 0;     // summed over the threads that had work
+  uint64_t decrypt_ticks = 0;  // of busy_ticks: verifying and decrypting weights
+  uint64_t bytes = 0;          // of weights decrypted, or of activations sealed or opened
 };
 
 struct RunStats {
@@ -31,6 +41,7 @@ struct RunStats {
   uint64_t bytes_fetched = 0;       // activations brought back
   uint64_t crossings = 0;           // host calls
   uint64_t nanoseconds = 0;         // inside the engine
+  uint64_t ticks = 0;               // the same time
 };
 struct Reply {
   uint32_t ok = 0;

@@ -6,8 +6,8 @@
 namespace carrel {
 
 // kTile: a weight tile that is opened, kHostCall: a read of the model through the host (offsets in the file); kInput,
-// kOutput, kSpillOut, kSpillIn: blocks (offsets in the shared area); kArena: memory handed to a kernel (offsets in the block).
-enum class TraceKind : uint8_t { kTile, kSpillOut, kSpillIn, kInput, kOutput, kArena, kHostCall };
+// kOutput, kSpillOut, kSpillIn, kProfile: blocks (offsets in the shared area); kArena: memory handed to a kernel (offsets in the block).
+enum class TraceKind : uint8_t { kTile, kSpillOut, kSpillIn, kInput, kOutput, kArena, kHostCall, kProfile };
 struct TraceEvent {
   TraceKind kind;
   uint32_t step;

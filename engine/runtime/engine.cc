@@ -37,6 +37,7 @@ class Engine::State {
   Status usable() const;
   Status load_program(const Request& request);
   Status attach_program(std::span<std::byte> blob);
+  Status attach_profile(uint64_t claimed_offset);
   // Wipes if the session cannot go on.
   Status settle(Status status);
   void wipe_all();
@@ -45,6 +46,7 @@ class Engine::State {
 
   EngineConfig config_;
   Tracer tracer_;
+  Profiler profiler_;
   CheckedHost host_;
   Workers workers_;
   ModelId model_id_ = {};
@@ -113,7 +115,7 @@ Status Engine::State::open(Host* host, const SessionSecrets& secrets) {
   }
   CARREL_RETURN_IF_ERROR(check_crypto_cpu());
   CARREL_RETURN_IF_ERROR(host_.attach(host, config_.block));
-  workers_.attach(&host_, config_.threads);
+  workers_.attach(&host_, &profiler_, config_.threads);
   CARREL_RETURN_IF_ERROR(open_sealed_model(&host_, secrets, &model_id_, &keys_));
   tile_key_.emplace(keys_.tiles, config_.cpu);
   wipe(&keys_.tiles, sizeof(keys_.tiles));
@@ -162,15 +164,31 @@ Status Engine::State::attach_program(std::span<std::byte> blob) {
   CARREL_RETURN_IF_ERROR(host_.fix_shared_area(header.store_bytes));
   const RowKernels& kernels = row_kernels(limit_isa(config_.cpu, isa));
   gate_.attach(host_.shared_area(), &tracer_);
-  tiles_.attach(&host_, &*tile_key_, model_id_, &kernels, &tracer_);
-  executor_.attach(program_, {&arena_, &workers_, &tiles_, &gate_, &kernels, &tracer_});
+  tiles_.attach(&host_, &*tile_key_, model_id_, &kernels, &tracer_, &profiler_);
+  executor_.attach(program_, {&arena_, &workers_, &tiles_, &gate_, &kernels, &tracer_, &profiler_});
   wipe(&keys_, sizeof(keys_));
+  return ok_status();
+}
+
+// The program's stores stay what they are: whoever asks may lose a profile, nothing else.
+Status Engine::State::attach_profile(uint64_t claimed_offset) {
+  profiler_.attach({}, 0, &tracer_);
+  if (claimed_offset == kNoProfile) return ok_status();
+  const std::span<std::byte> area = host_.shared_area();
+  const uint64_t bytes = program_.steps.size() * sizeof(StepProfile);
+  if (claimed_offset % 8 != 0 || claimed_offset < program_.header->store_bytes ||
+      !in_range(claimed_offset, bytes, area.size())) {
+    return Error(ErrorCode::kInvalidInput, "a profile of %llu bytes does not fit behind the program's stores",
+                 static_cast<unsigned long long>(bytes));
+  }
+  profiler_.attach(area.subspan(claimed_offset, bytes), claimed_offset, &tracer_);
   return ok_status();
 }
 
 Status Engine::State::run(const Request& request, RunStats* stats) {
   CARREL_RETURN_IF_ERROR(usable());
   if (!prepared_) return Error(ErrorCode::kInvalidInput, "the session has no program yet");
+  CARREL_RETURN_IF_ERROR(attach_profile(request.args[1]));
   const uint64_t counter = request.args[0];
   if (any_run_ && counter <= last_counter_) {
     return Error(ErrorCode::kInvalidInput, "image counter %llu was used before",
@@ -184,9 +202,11 @@ Status Engine::State::run(const Request& request, RunStats* stats) {
   constexpr uint64_t kRequestAndReply = 2;
   const uint64_t crossings_before = host_.crossings();
   const uint64_t start = host_.nanoseconds();
+  const uint64_t start_ticks = read_ticks();
   *stats = RunStats();
   const Status status = executor_.run(counter, !loaded_once_, stats);
   if (status.ok()) loaded_once_ = true;
+  stats->ticks = read_ticks() - start_ticks;
   stats->nanoseconds = host_.nanoseconds() - start;
   stats->crossings = host_.crossings() - crossings_before + kRequestAndReply;
   stats->peak_trusted_bytes = runtime_reserve_bytes(config_.threads) + arena_.high_water_bytes();

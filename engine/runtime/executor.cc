@@ -13,8 +13,15 @@ Status Executor::run(uint64_t counter, bool first, RunStats* stats) {
   stats_ = stats;
   for (uint32_t step = 0; step < program_.steps.size(); ++step) {
     parts_.tracer->step = step;
-    CARREL_RETURN_IF_ERROR(run_step(program_.steps[step]));
+    CARREL_RETURN_IF_ERROR(parts_.profiler->on() ? run_profiled_step(step) : run_step(program_.steps[step]));
   }
+  return ok_status();
+}
+
+Status Executor::run_profiled_step(uint32_t step) {
+  parts_.profiler->begin_step(*stats_);
+  CARREL_RETURN_IF_ERROR(run_step(program_.steps[step]));
+  parts_.profiler->end_step(step, *stats_);
   return ok_status();
 }
 

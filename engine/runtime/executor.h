@@ -4,6 +4,7 @@
 #include "engine/kernels/rows/rows.h"
 #include "engine/runtime/arena.h"
 #include "engine/runtime/block_gate.h"
+#include "engine/runtime/profiler.h"
 #include "engine/runtime/tile_stream.h"
 #include "engine/runtime/tracer.h"
 #include "engine/runtime/workers.h"
@@ -27,6 +28,7 @@ class Executor {
     const BlockGate* gate = nullptr;
     const RowKernels* kernels = nullptr;
     Tracer* tracer = nullptr;
+    Profiler* profiler = nullptr;
   };
   void attach(const ProgramView& program, const Parts& parts);
 
@@ -35,6 +37,7 @@ class Executor {
 
  private:
   Status run_step(const Step& step);
+  Status run_profiled_step(uint32_t step);
   Status load(const OpDesc& op);
   Status conv(const OpDesc& op, RowRange rows);
   Status depthwise(const OpDesc& op, RowRange rows);

@@ -24,6 +24,7 @@ struct RunOptions {
   CpuMask cpu = detect_cpu();
   bool map_model = true;
   TraceSink* trace = nullptr;
+  bool profile_room = false;  // in the shared area, behind the stores
 };
 
 // One program, sealed and opened in process.
@@ -39,6 +40,9 @@ class TestSession {
     inproc.session.threads = options.threads;
     inproc.session.cpu = options.cpu;
     inproc.session.shared_bytes = std::max<uint64_t>(view_.header->store_bytes, blob_.size() + kTagBytes);
+    if (options.profile_room) {
+      inproc.session.shared_bytes += 64 + view_.steps.size() * sizeof(StepProfile);
+    }
     inproc.session.map_model = options.map_model;
     inproc.model = model_.file;
     inproc.trace = options.trace;

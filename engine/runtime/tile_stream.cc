@@ -6,12 +6,13 @@
 
 namespace carrel {
 void TileStream::attach(CheckedHost* host, const Gcm* key, const ModelId& model_id, const RowKernels* kernels,
-                        const Tracer* tracer) {
+                        const Tracer* tracer, Profiler* profiler) {
   host_ = host;
   key_ = key;
   model_id_ = model_id;
   kernels_ = kernels;
   tracer_ = tracer;
+  profiler_ = profiler;
 }
 
 Status TileStream::read(uint64_t offset, std::span<std::byte> into) const {
@@ -27,10 +28,19 @@ Status TileStream::fetch(const StreamDesc& stream, const TileGrid& grid, uint32_
   const bool half = stream.shape.stored == StoredType::kF16;
   // Halves lie at the end of the buffer and are widened towards its start.
   std::byte* plain = half ? dst + gap : dst;
-  CARREL_RETURN_IF_ERROR(open(stream, tile, offset, {plain, info.stored_bytes}, tag_room));
+  CARREL_RETURN_IF_ERROR(timed_open(stream, tile, offset, {plain, info.stored_bytes}, tag_room));
   if (half) kernels_->expand_f16(reinterpret_cast<float*>(dst), grid, info);
   else std::memset(dst + info.stored_bytes, 0, gap);
   return ok_status();
+}
+
+Status TileStream::timed_open(const StreamDesc& stream, uint32_t tile, uint64_t offset, std::span<std::byte> plain,
+                              bool tag_room) const {
+  if (!profiler_->on()) return open(stream, tile, offset, plain, tag_room);
+  const uint64_t start = read_ticks();
+  const Status status = open(stream, tile, offset, plain, tag_room);
+  profiler_->add_decrypt(read_ticks() - start);
+  return status;
 }
 
 Status TileStream::open(const StreamDesc& stream, uint32_t tile, uint64_t offset, std::span<std::byte> plain,

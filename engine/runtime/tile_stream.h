@@ -8,6 +8,7 @@
 #include "engine/format/sealed_model.h"
 #include "engine/host/checked_host.h"
 #include "engine/kernels/rows/rows.h"
+#include "engine/runtime/profiler.h"
 #include "engine/runtime/tracer.h"
 
 namespace carrel {
@@ -15,7 +16,7 @@ namespace carrel {
 class TileStream {
  public:
   void attach(CheckedHost* host, const Gcm* key, const ModelId& model_id, const RowKernels* kernels,
-              const Tracer* tracer);
+              const Tracer* tracer, Profiler* profiler);
 
   // Tile `tile` of `stream`, as fp32, into `dst` (tile_info().expanded_bytes, 64-byte aligned). `tag_room`: 16 more
   // bytes may be written behind it, which saves a host call where the model is not mapped.
@@ -23,6 +24,8 @@ class TileStream {
   Status fetch(const StreamDesc& stream, const TileGrid& grid, uint32_t tile, std::byte* dst, bool tag_room) const;
 
  private:
+  Status timed_open(const StreamDesc& stream, uint32_t tile, uint64_t offset, std::span<std::byte> plain,
+                    bool tag_room) const;
   Status open(const StreamDesc& stream, uint32_t tile, uint64_t offset, std::span<std::byte> plain,
               bool tag_room) const;
   Status read(uint64_t offset, std::span<std::byte> into) const;
@@ -32,6 +35,7 @@ class TileStream {
   ModelId model_id_ = {};
   const RowKernels* kernels_ = nullptr;
   const Tracer* tracer_ = nullptr;
+  Profiler* profiler_ = nullptr;
 };
 
 }  // namespace carrel

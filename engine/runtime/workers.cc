@@ -18,8 +18,9 @@ void pause_briefly() {
 
 }  // namespace
 
-void Workers::attach(CheckedHost* host, uint32_t threads) {
+void Workers::attach(CheckedHost* host, Profiler* profiler, uint32_t threads) {
   host_ = host;
+  profiler_ = profiler;
   threads_ = threads;
 }
 
@@ -40,7 +41,9 @@ void Workers::wake(std::atomic<uint32_t>* word, std::atomic<uint32_t>* sleepers)
 
 void Workers::do_share(uint32_t index) {
   if (index >= count_) return;
+  const uint64_t start = profiler_->on() ? read_ticks() : 0;
   Status status = task_(context_, index);
+  if (profiler_->on()) profiler_->add_share(read_ticks() - start);
   if (!status.ok() && !failed_.exchange(true)) first_error_ = status;
 }
 
@@ -49,6 +52,13 @@ Status Workers::run(uint32_t count, Task task, void* context) {
   task_ = task;
   context_ = context;
   count_ = count;
+  const uint64_t start = profiler_->on() ? read_ticks() : 0;
+  run_round();
+  if (profiler_->on()) profiler_->add_round(read_ticks() - start);
+  return first_error_;
+}
+
+void Workers::run_round() {
   failed_.store(false);
   first_error_ = ok_status();
   remaining_.store(threads_ - 1);
@@ -58,7 +68,6 @@ Status Workers::run(uint32_t count, Task task, void* context) {
   for (uint32_t left = remaining_.load(std::memory_order_acquire); left > 0; left = remaining_.load()) {
     wait_change(&remaining_, left, &main_sleepers_);
   }
-  return first_error_;
 }
 
 void Workers::loop(uint32_t index) {

@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "engine/host/checked_host.h"
+#include "engine/runtime/profiler.h"
 
 namespace carrel {
 
@@ -14,7 +15,7 @@ class Workers {
   using Task = Status (*)(void* context, uint32_t thread);
 
   // `threads` in all, the caller's included. Before any other call.
-  void attach(CheckedHost* host, uint32_t threads);
+  void attach(CheckedHost* host, Profiler* profiler, uint32_t threads);
   uint32_t threads() const { return threads_; }
 
   // task(context, i) for i in [0, count), count <= threads(), i == 0 on the caller; returns when all are done.
@@ -33,10 +34,12 @@ class Workers {
 
  private:
   void do_share(uint32_t index);
+  void run_round();
   void wait_change(std::atomic<uint32_t>* word, uint32_t seen, std::atomic<uint32_t>* sleepers);
   void wake(std::atomic<uint32_t>* word, std::atomic<uint32_t>* sleepers);
 
   CheckedHost* host_ = nullptr;
+  Profiler* profiler_ = nullptr;
   uint32_t threads_ = 1;
   Task task_ = nullptr;
   void* context_ = nullptr;

@@ -51,10 +51,10 @@ class InprocSession final : public TrustedSession {
   }
   Status prepare_session_program(std::span<const std::byte> sealed) override;
   std::span<std::byte> shared_area() override { return host_.shared_area(); }
-  Result<RunStats> run(uint64_t counter) override {
+  Result<RunStats> run(uint64_t counter, uint64_t profile_offset) override {
     CARREL_RETURN_IF_ERROR(alive());
     RunStats stats;
-    CARREL_RETURN_IF_ERROR(checked(engine_->run({RequestKind::kRun, 0, {counter, 0, 0, 0}}, &stats)));
+    CARREL_RETURN_IF_ERROR(checked(engine_->run({RequestKind::kRun, 0, {counter, profile_offset, 0, 0}}, &stats)));
     return stats;
   }
   uint64_t kernel_private_bytes() override { return 0; }

@@ -19,7 +19,7 @@ inline constexpr int kKeyFd = 6;      // pipe from the client: one SessionSecret
 inline constexpr int kFirstUnusedFd = 7;
 
 inline constexpr uint32_t kControlMagic = 0x4c544350;  // "PCTL"
-inline constexpr uint32_t kControlVersion = 1;
+inline constexpr uint32_t kControlVersion = 2;
 
 enum class ModelAccess : uint32_t {
   kRead = 0,  // pread into trusted memory

@@ -39,10 +39,11 @@ class ProcessSession final : public TrustedSession {
 
   std::span<std::byte> shared_area() override { return link_->shared_area(); }
 
-  Result<RunStats> run(uint64_t counter) override {
+  Result<RunStats> run(uint64_t counter, uint64_t profile_offset) override {
     Request request;
     request.kind = RequestKind::kRun;
     request.args[0] = counter;
+    request.args[1] = profile_offset;
     CARREL_ASSIGN(const Reply reply, link_->call(request));
     return reply.stats;
   }
