@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "compiler/eval/dequantize.h"
 #include "compiler/graph/shape_inference.h"
 #include "compiler/lower/lower.h"
 #include "engine/kernels/plain/plain.h"
@@ -10,9 +11,11 @@
 namespace carrel {
 namespace {
 
-// run_plain knows two element types; the others travel as one of them.
+// run_plain knows two element types; the others travel as one of them, quantized values as float32
+// as in the engine.
 DType carrier(DType type) {
-  return type == DType::kF32 || type == DType::kF64 ? DType::kF32 : DType::kI64;
+  const bool wide_integer = type == DType::kI64 || type == DType::kI32 || type == DType::kBool;
+  return wide_integer ? DType::kI64 : DType::kF32;
 }
 
 template <typename From, typename To>
@@ -29,7 +32,15 @@ Tensor convert(const Tensor& t, DType type) {
 
 Tensor widened(const Tensor& t) {
   if (t.type == DType::kF64) return convert<double, float>(t, DType::kF32);
+  if (t.type == DType::kU8) return convert<uint8_t, float>(t, DType::kF32);
+  if (t.type == DType::kI8) return convert<int8_t, float>(t, DType::kF32);
   return Tensor::from_i64(t.shape, t.to_i64());
+}
+
+// Between integers, so that a conversion to them is defined.
+Tensor saturated(Tensor t, float low, float high) {
+  for (float& v : t.f32()) v = v > low ? std::min(v, high) : low;
+  return t;
 }
 
 Tensor narrowed(Tensor t, DType type) {
@@ -39,9 +50,9 @@ Tensor narrowed(Tensor t, DType type) {
     case DType::kI32:
       return convert<int64_t, int32_t>(t, type);
     case DType::kI8:
-      return convert<int64_t, int8_t>(t, type);
+      return convert<float, int8_t>(saturated(std::move(t), -128, 127), type);
     case DType::kU8:
-      return convert<int64_t, uint8_t>(t, type);
+      return convert<float, uint8_t>(saturated(std::move(t), 0, 255), type);
     case DType::kBool:
       return convert<int64_t, bool>(t, type);
     default:
@@ -77,6 +88,7 @@ Result<std::vector<Value>> output_values(const Graph& graph, const Node& node) {
 template <typename Lookup>
 Result<std::vector<Tensor>> run_node(const Graph& graph, const Node& node,
                                      const std::vector<Value>& values, const Lookup& lookup) {
+  if (node.op == OpType::kDequantizeConst) return dequantize_const(graph, node);
   CARREL_ASSIGN(const PlainEncoding code, encode_plain(graph, node));
   std::vector<Tensor> wide(code.inputs.size()), outputs;
   std::vector<PlainTensor> in(code.inputs.size()), out;

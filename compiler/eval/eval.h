@@ -10,9 +10,10 @@ namespace carrel {
 inline constexpr uint64_t kMaxFoldedBytes = uint64_t{1} << 30;
 
 // The outputs of a node whose inputs are all constant; usable as FoldFunction
-// (compiler/graph/patch.h). Elements other than float32 are computed as int64 (float64 as float32)
-// and converted back, wrapping. Errors: kInvalidInput (an input not constant, shapes that do not
-// fit, over kMaxFoldedBytes), kUnsupported.
+// (compiler/graph/patch.h). Elements other than float32 are computed as int64 (int8, uint8 and
+// float64 as float32) and converted back, wrapping (int8 and uint8: saturating). Errors:
+// kInvalidInput (an input not constant, shapes that do not fit, over kMaxFoldedBytes),
+// kUnsupported.
 Result<std::vector<Tensor>> eval_node(const Graph& graph, const Node& node);
 
 // The graph's outputs for inputs in the order, types and shapes of graph.inputs. Intermediate

@@ -30,13 +30,19 @@ inline Arity op_arity(OpType op) {
     case OpType::kMax:
     case OpType::kMin:
     case OpType::kGather:
+    case OpType::kQAdd:
       return {2, 2};
     case OpType::kAffine:
     case OpType::kInstanceNorm:
+    case OpType::kDequantizeConst:
       return {3, 3};
+    case OpType::kQConv:
+    case OpType::kQGemm:
+      return {3, 4};
     case OpType::kBatchNorm:
       return {5, 5};
     case OpType::kConcat:
+    case OpType::kQConcat:
       return {1, kMaxNodeValues};
     case OpType::kSplit:
       return {1, 1, kMaxNodeValues};

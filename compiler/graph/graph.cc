@@ -46,7 +46,16 @@ const char* op_name(OpType op) {
                                     "Resize",
                                     "DepthToSpace",
                                     "SpaceToDepth",
-                                    "Identity"};
+                                    "Identity",
+                                    "QuantizeLinear",
+                                    "DequantizeLinear",
+                                    "DequantizeLinear(constant)",
+                                    "QLinearConv",
+                                    "QLinearGemm",
+                                    "QLinearAdd",
+                                    "QLinearAveragePool",
+                                    "QLinearGlobalAveragePool",
+                                    "QLinearConcat"};
   static_assert(std::size(kNames) == static_cast<size_t>(OpType::kCount));
   return op < OpType::kCount ? kNames[static_cast<size_t>(op)] : "?";
 }

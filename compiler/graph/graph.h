@@ -58,6 +58,7 @@ enum class OpType : uint8_t {
   kReduceMax,
   kReduceMin,
   kReduceProd,
+  // kMaxPool and what follows to kTranspose, kReshape and kIdentity take quantized values too.
   kConcat,  // ints: axis
   kSplit,   // ints: axis, split (sizes); several outputs
   kSlice,   // ints: starts, ends, axes, steps: clamped and normalised for the input's shape (starts
@@ -71,9 +72,30 @@ enum class OpType : uint8_t {
   kResize,     // ints: mode(0 nearest, 1 linear), coordinate(0 half_pixel, 1 asymmetric, 2
             // align_corners, 3 pytorch_half_pixel), nearest(0 round_prefer_floor, 1 floor, 2 ceil,
             // 3 round_prefer_ceil), output_shape (full rank); floats: scales (full rank)
-  kDepthToSpace,     // ints: blocksize, mode(0 DCR, 1 CRD)
-  kSpaceToDepth,     // ints: blocksize
+  kDepthToSpace,  // ints: blocksize, mode(0 DCR, 1 CRD)
+  kSpaceToDepth,  // ints: blocksize
   kIdentity,
+  // Quantized values are uint8, real = scale * (q - zero); weights int8 with one scale per output
+  // channel, real = weight_scale[m] * w. Scales and zeros of activations are attributes, those of
+  // weights are inputs. y = clamp(round(real / y_scale) + y_zero), halves to even, where
+  // Convolutions, Gemm and Add clamp to [y_low, y_high] (a fused Relu or Clip) and the others to
+  // [0, 255].
+  kQuantize,    // X float32; floats: scale; ints: zero, signed(0: 1 makes int8 values, which only
+                // import has: q - 128)
+  kDequantize,  // X uint8 (int8 during import); floats: scale; ints: zero
+  kDequantizeConst,  // X, scale (1 or n), zero (1 or n; int64), all constant; ints: axis.
+                     // optimize() fuses or folds it.
+  kQConv,  // X, W (M, C/group, kernel), weight_scale (M) [, B (M; int32, in units of x_scale *
+           // weight_scale[m])]; kConv's ints; floats: x_scale, y_scale; ints: x_zero, y_zero,
+           // y_low, y_high. The factor of a sum is x_scale * weight_scale[m] / y_scale, in float32.
+  kQGemm,  // X (M, K), W (N, K), weight_scale (N) [, B (N)]; floats and ints as kQConv
+  kQAdd,   // A, B of one shape; floats: a_scale, b_scale, y_scale; ints: a_zero, b_zero, y_zero,
+           // y_low, y_high. Each addend is (q - zero) * (scale / y_scale).
+  kQAveragePool,  // kAveragePool's ints; floats: x_scale, y_scale; ints: x_zero, y_zero. The factor
+                  // of a sum is x_scale / y_scale / count.
+  kQGlobalAveragePool,  // floats: x_scale, y_scale; ints: x_zero, y_zero
+  kQConcat,  // ints: axis, zeros (one per input), y_zero; floats: scales (one per input), y_scale.
+             // An input of the result's scale and zero is copied.
   kCount,
 };
 const char* op_name(OpType op);  // the ONNX name, e.g. "Conv"

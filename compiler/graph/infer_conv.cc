@@ -50,11 +50,12 @@ Result<std::vector<int64_t>> weight_kernel(const Inference& inference, int spati
   return kernel;
 }
 
-Status check_bias(const Inference& inference, int64_t channels) {
-  if (!inference.has(2)) return ok_status();
-  const Shape& bias = inference.shape(2);
+// Input i, if there, holds one value per output channel.
+Status check_bias(const Inference& inference, size_t i, int64_t channels) {
+  if (!inference.has(i)) return ok_status();
+  const Shape& bias = inference.shape(i);
   if (bias.rank() != 1 || bias[0] != channels) {
-    return inference.fail("the bias needs one value per output channel");
+    return inference.fail("bias and scale need one value per output channel");
   }
   return ok_status();
 }
@@ -67,7 +68,9 @@ Status infer_forward(Inference& inference, int spatial, int64_t group) {
   if (weight[0] < 1 || weight[0] % group != 0 || x[1] % group != 0 || x[1] / group != weight[1]) {
     return inference.fail("channels, groups and weight do not agree");
   }
-  CARREL_RETURN_IF_ERROR(check_bias(inference, weight[0]));
+  for (size_t i = 2; i < inference.input_count(); ++i) {
+    CARREL_RETURN_IF_ERROR(check_bias(inference, i, weight[0]));
+  }
   Shape out = x;
   out[1] = weight[0];
   CARREL_RETURN_IF_ERROR(slide(inference, kernel, w, &out));
@@ -86,7 +89,7 @@ Status infer_transposed(Inference& inference, int spatial, int64_t group) {
   }
   Shape out = x;
   out[1] = weight[1] * group;
-  CARREL_RETURN_IF_ERROR(check_bias(inference, out[1]));
+  CARREL_RETURN_IF_ERROR(check_bias(inference, 2, out[1]));
   for (int i = 0; i < spatial; ++i) {
     const auto s = static_cast<size_t>(i);
     // Factors are below 2^31 and terms below 2^62: only the sum can overflow.
@@ -104,19 +107,31 @@ Status infer_transposed(Inference& inference, int spatial, int64_t group) {
 
 Status infer_conv(Inference& inference) {
   CARREL_RETURN_IF_ERROR(inference.require_float());
+  return infer_conv_shape(inference);
+}
+
+Status infer_conv_shape(Inference& inference) {
   CARREL_ASSIGN(const int spatial, spatial_rank(inference));
   const int64_t group = inference.node().attributes.int_or("group", 1);
   if (group < 1 || group >= kMaxWindow) return inference.fail("group is out of range");
-  return inference.node().op == OpType::kConv ? infer_forward(inference, spatial, group)
-                                              : infer_transposed(inference, spatial, group);
+  return inference.node().op == OpType::kConvTranspose ? infer_transposed(inference, spatial, group)
+                                                       : infer_forward(inference, spatial, group);
 }
 
 Status infer_pool(Inference& inference) {
-  CARREL_RETURN_IF_ERROR(inference.require_float());
+  const bool quantized = inference.in(0).type == DType::kU8 || inference.in(0).type == DType::kI8;
+  if (inference.node().op != OpType::kMaxPool || !quantized) {
+    CARREL_RETURN_IF_ERROR(inference.require_float());
+  }
+  return infer_pool_shape(inference);
+}
+
+Status infer_pool_shape(Inference& inference) {
   CARREL_ASSIGN(const int spatial, spatial_rank(inference));
   Shape out = inference.shape(0);
   const OpType op = inference.node().op;
-  if (op == OpType::kGlobalAveragePool || op == OpType::kGlobalMaxPool) {
+  if (op == OpType::kGlobalAveragePool || op == OpType::kGlobalMaxPool ||
+      op == OpType::kQGlobalAveragePool) {
     for (int i = 2; i < out.rank(); ++i) out[i] = 1;
     return inference.set(out);
   }

@@ -53,7 +53,13 @@ Status infer_pool(Inference& inference);         // pools, global ones too
 Status infer_matrix(Inference& inference);       // Gemm, MatMul
 Status infer_elementwise(Inference& inference);  // shape-keeping and broadcasting operators
 Status infer_reduce(Inference& inference);
+Status infer_concat(Inference& inference);     // kConcat and kQConcat
 Status infer_movement(Inference& inference);   // Concat, Split, Slice, Pad, Reshape, ...
 Status infer_resample(Inference& inference);   // Resize, DepthToSpace, SpaceToDepth
+Status infer_quantized(Inference& inference);  // kQuantize and all that follow
+
+// The result of a convolution, pool, Concat for inputs whose types are checked.
+Status infer_conv_shape(Inference& inference);
+Status infer_pool_shape(Inference& inference);
 
 }  // namespace carrel

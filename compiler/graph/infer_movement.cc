@@ -1,7 +1,6 @@
 #include "compiler/graph/infer_internal.h"
 
 namespace carrel {
-namespace {
 
 Status infer_concat(Inference& inference) {
   Shape out = inference.shape(0);
@@ -19,6 +18,8 @@ Status infer_concat(Inference& inference) {
   }
   return inference.set(out);
 }
+
+namespace {
 
 Status infer_split(Inference& inference) {
   Shape out = inference.shape(0);

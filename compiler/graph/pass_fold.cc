@@ -30,8 +30,11 @@ bool fold_is_cheap(const Graph& graph, const Node& node) {
     const Value& value = graph.value(id);
     in_bytes += static_cast<uint64_t>(value.shape.count()) * dtype_size(value.type);
   }
-  const bool windows = node.op == OpType::kMaxPool || node.op == OpType::kAveragePool;
-  if (node.op <= OpType::kMatMul) {
+  const bool windows = node.op == OpType::kMaxPool || node.op == OpType::kAveragePool ||
+                       node.op == OpType::kQAveragePool;
+  // Grows what a file holds by its own factor of four, however large it is.
+  if (node.op == OpType::kDequantizeConst) return true;
+  if (node.op <= OpType::kMatMul || node.op == OpType::kQConv || node.op == OpType::kQGemm) {
     // The smaller operand bounds what one output element sums up.
     const uint64_t a = static_cast<uint64_t>(graph.value(node.inputs[0]).shape.count());
     const uint64_t b = static_cast<uint64_t>(graph.value(node.inputs[1]).shape.count());

@@ -114,10 +114,11 @@ class Reader {
   bool ok_ = true;
 };
 
-bool is_float(DType type) { return type == DType::kF32 || type == DType::kF64; }
+// Weights, their scales and biases; what the architecture consists of is int64 or bool.
+bool is_secret(DType type) { return type != DType::kI64 && type != DType::kBool; }
 
 void write_value(const Value& value, Writer* writer) {
-  const bool data = value.is_const() && !is_float(value.type);
+  const bool data = value.is_const() && !is_secret(value.type);
   writer->string(value.name);
   writer->number(static_cast<uint8_t>(value.type));
   writer->number(static_cast<uint8_t>(data ? kWithData : value.is_const() ? kShapeOnly : kRunTime));
@@ -146,7 +147,7 @@ Value read_value(Reader* reader) {
   for (int i = 0; i < rank; ++i) value.shape[i] = reader->number<int64_t>();
   if (kind == kRunTime) return value;
   const Result<uint64_t> count = value.shape.element_count();
-  if (!count.ok() || (kind == kShapeOnly) != is_float(value.type)) {
+  if (!count.ok() || (kind == kShapeOnly) != is_secret(value.type)) {
     reader->fail();
     return value;
   }

@@ -7,8 +7,8 @@
 
 namespace carrel {
 
-// Float constants keep only their shape (a Tensor with empty data); integer
-// constants (architecture: shapes, axes, indices) are kept. Deterministic.
+// Float, int8, uint8 and int32 constants (weights, scales, biases) keep only their shape (a Tensor
+// with empty data); int64 constants (architecture: shapes, axes, indices) are kept. Deterministic.
 std::vector<std::byte> serialize_architecture(const Graph& graph);
 // Hostile input: every id, count and shape is checked, then verify_graph(). Weights come back
 // as shape-only constants.

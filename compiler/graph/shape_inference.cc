@@ -113,6 +113,16 @@ Status dispatch(Inference& inference) {
     case OpType::kDepthToSpace:
     case OpType::kSpaceToDepth:
       return infer_resample(inference);
+    case OpType::kQuantize:
+    case OpType::kDequantize:
+    case OpType::kDequantizeConst:
+    case OpType::kQConv:
+    case OpType::kQGemm:
+    case OpType::kQAdd:
+    case OpType::kQAveragePool:
+    case OpType::kQGlobalAveragePool:
+    case OpType::kQConcat:
+      return infer_quantized(inference);
     case OpType::kCount:
       return inference.fail("unknown operator");
     default:

@@ -45,6 +45,9 @@ class Encoder {
   Status slice();
   Status gather();
   Status resize();
+  Status encode_quantized();
+  Status average_windows();
+  Status global_qpool();
 
   Status simple(PlainOp op) {
     out_.op = op;
@@ -67,6 +70,12 @@ class Encoder {
   }
   void add_int(const char* name, int64_t fallback) {
     out_.ints.push_back(node_.attributes.int_or(name, fallback));
+  }
+  void add_each_int(std::initializer_list<const char*> names) {
+    for (const char* name : names) add_int(name, 0);
+  }
+  void add_each_float(std::initializer_list<const char*> names) {
+    for (const char* name : names) add_float(name, 1);
   }
   void add_float(const char* name, float fallback) {
     out_.floats.push_back(node_.attributes.float_or(name, fallback));
@@ -140,6 +149,16 @@ Status Encoder::encode_op() {
       return encode_normalisation();
     case OpType::kGather:
       return gather();
+    case OpType::kQuantize:
+    case OpType::kDequantize:
+    case OpType::kDequantizeConst:
+    case OpType::kQConv:
+    case OpType::kQGemm:
+    case OpType::kQAdd:
+    case OpType::kQAveragePool:
+    case OpType::kQGlobalAveragePool:
+    case OpType::kQConcat:
+      return encode_quantized();
     default:
       return encode_movement();
   }
@@ -165,6 +184,13 @@ Status Encoder::global_pool(PlainOp op) {
   return simple(op);
 }
 
+Status Encoder::average_windows() {
+  CARREL_RETURN_IF_ERROR(windows(true));
+  add_int("count_include_pad", 0);
+  const bool own = !node_.attributes.int_list("pads_counted").empty();
+  return add_ints(own ? "pads_counted" : "pads", 2 * (rank(0) - 2), 0);
+}
+
 Status Encoder::encode_windowed() {
   const int s = rank(0) - 2;
   switch (node_.op) {
@@ -180,13 +206,9 @@ Status Encoder::encode_windowed() {
     case OpType::kMaxPool:
       CARREL_RETURN_IF_ERROR(windows(true));
       return simple(PlainOp::kMaxPool);
-    case OpType::kAveragePool: {
-      CARREL_RETURN_IF_ERROR(windows(true));
-      add_int("count_include_pad", 0);
-      const bool own = !node_.attributes.int_list("pads_counted").empty();
-      CARREL_RETURN_IF_ERROR(add_ints(own ? "pads_counted" : "pads", 2 * s, 0));
+    case OpType::kAveragePool:
+      CARREL_RETURN_IF_ERROR(average_windows());
       return simple(PlainOp::kAveragePool);
-    }
     case OpType::kGlobalAveragePool:
       return global_pool(PlainOp::kReduceMean);
     default:
@@ -272,6 +294,67 @@ Status Encoder::encode_movement() {
     default:
       return unsupported(node_, "no plain form");
   }
+}
+
+Status Encoder::encode_quantized() {
+  switch (node_.op) {
+    case OpType::kQuantize:
+    case OpType::kDequantize:
+      add_each_int({"zero"});
+      add_each_float({"scale"});
+      return simple(node_.op == OpType::kQuantize ? PlainOp::kQuantize : PlainOp::kDequantize);
+    case OpType::kQConv:
+      add_int("group", 1);
+      CARREL_RETURN_IF_ERROR(windows(false));
+      add_each_int({"x_zero", "y_zero", "y_low", "y_high"});
+      add_each_float({"x_scale", "y_scale"});
+      return simple(PlainOp::kQConv);
+    case OpType::kQGemm:
+      add_each_int({"x_zero", "y_zero", "y_low", "y_high"});
+      add_each_float({"x_scale", "y_scale"});
+      return simple(PlainOp::kQGemm);
+    case OpType::kQAdd:
+      add_each_int({"a_zero", "b_zero", "y_zero", "y_low", "y_high"});
+      add_each_float({"a_scale", "b_scale", "y_scale"});
+      return simple(PlainOp::kQAdd);
+    case OpType::kQAveragePool:
+      CARREL_RETURN_IF_ERROR(average_windows());
+      add_each_int({"x_zero", "y_zero"});
+      add_each_float({"x_scale", "y_scale"});
+      return simple(PlainOp::kQAveragePool);
+    case OpType::kQGlobalAveragePool:
+      return global_qpool();
+    case OpType::kQConcat: {
+      add_each_int({"axis", "y_zero"});
+      const int inputs = static_cast<int>(node_.inputs.size());
+      CARREL_RETURN_IF_ERROR(add_ints("zeros", inputs, 0));
+      add_each_float({"y_scale"});
+      const auto scales = node_.attributes.floats.find("scales");
+      if (scales == node_.attributes.floats.end()) return invalid(node_, "scales");
+      out_.floats.insert(out_.floats.end(), scales->second.begin(), scales->second.end());
+      return simple(PlainOp::kQConcat);
+    }
+    default:
+      return unsupported(node_, "constants are dequantized ahead of time");
+  }
+}
+
+// A window over everything.
+Status Encoder::global_qpool() {
+  const int s = rank(0) - 2;
+  if (s < 1 || s > 3) return unsupported(node_, "needs one to three spatial dimensions");
+  const Shape& x = input(0)->shape;
+  for (int i = 0; i < s; ++i) out_.ints.push_back(x[i + 2]);
+  const auto repeat = [this](int n, int64_t number) {
+    out_.ints.insert(out_.ints.end(), static_cast<size_t>(n), number);
+  };
+  repeat(s, 1);          // strides
+  repeat(2 * s, 0);      // pads
+  repeat(s, 1);          // dilations
+  repeat(1 + 2 * s, 0);  // count_include_pad, counted pads
+  add_each_int({"x_zero", "y_zero"});
+  add_each_float({"x_scale", "y_scale"});
+  return simple(PlainOp::kQAveragePool);
 }
 
 Status Encoder::slice() {

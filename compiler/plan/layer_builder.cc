@@ -26,6 +26,9 @@ bool applies_activation(OpType op) {
   }
 }
 
+// Dense tensors hold floats; quantized values are their integers.
+bool runs_dense(DType type) { return type == DType::kF32 || type == DType::kU8; }
+
 }  // namespace
 
 LayerBuilder::LayerBuilder(const Graph& graph) : graph_(graph), forms_(graph.values.size()) {}
@@ -84,7 +87,7 @@ bool LayerBuilder::try_map_node(NodeId id) {
 Status LayerBuilder::add_plain_node(NodeId id) {
   const Node& me = node(id);
   for (ValueId v : me.outputs) {
-    if (v != kNoValue && value(v).type != DType::kF32) {
+    if (v != kNoValue && !runs_dense(value(v).type)) {
       return Error(ErrorCode::kUnsupported, "%s: %s: type %s at run time", me.name.c_str(), op_name(me.op),
                    dtype_name(value(v).type));
     }
@@ -173,7 +176,7 @@ int LayerBuilder::as_map(ValueId id) {
 Result<int> LayerBuilder::as_plain(ValueId id) {
   if (forms(id).plain >= 0) return forms(id).plain;
   const Value& me = value(id);
-  if (me.type != DType::kF32) {
+  if (!runs_dense(me.type) || (me.is_const() && me.type != DType::kF32)) {
     return Error(ErrorCode::kUnsupported, "%s: type %s at run time", me.name.c_str(), dtype_name(me.type));
   }
   int source = forms(id).map;

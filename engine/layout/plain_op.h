@@ -12,9 +12,9 @@ namespace carrel {
 
 // Gather's indices are the only long list. One program step stays below 32 KiB.
 inline constexpr uint32_t kMaxPlainInts = 4096;
-inline constexpr uint32_t kMaxPlainFloats = 8;  // Resize: one scale per dimension (Shape::kMaxRank)
-inline constexpr uint32_t kMaxPlainInputs = 256;   // Concat (DenseNet joins up to 49)
-inline constexpr uint32_t kMaxPlainOutputs = 256;  // Split
+inline constexpr uint32_t kMaxPlainInputs = 256;  // Concat (DenseNet joins up to 49)
+inline constexpr uint32_t kMaxPlainFloats = 1 + kMaxPlainInputs;  // kQConcat: a scale per tensor
+inline constexpr uint32_t kMaxPlainOutputs = 256;                 // Split
 
 // Types: f32 unless marked "+i64" (f32 or i64, the same for all inputs and outputs unless noted).
 enum class PlainOp : uint16_t {
@@ -71,18 +71,32 @@ enum class PlainOp : uint16_t {
                        //   1 floor, 2 ceil, 3 round_prefer_ceil); floats: scales[r]
   kDepthToSpace = 36,  // X (N, C, H, W); ints: blocksize, mode (0 DCR, 1 CRD)
   kSpaceToDepth = 37,  // X (N, C, H, W); ints: blocksize
-  kCount = 38,
+  // Quantized tensors hold the integers 0 to 255 as floats, weights -128 to 127; compiler/graph's
+  // graph.h has the arithmetic. Sums are exact.
+  kQuantize = 38,    // ints: zero; floats: scale
+  kDequantize = 39,  // ints: zero; floats: scale
+  kQConv = 40,       // X, W, weight_scale (M) [, B (M; f32 or i64)]
+                     //   ints: as kConv, + x_zero, y_zero, y_low, y_high; floats: x_scale, y_scale
+  kQGemm = 41,       // X (M, K), W (N, K), weight_scale (N) [, B (N; f32 or i64)]
+                     //   ints: x_zero, y_zero, y_low, y_high; floats: x_scale, y_scale
+  kQAdd = 42,        // A, B of one shape
+                     //   ints: a_zero, b_zero, y_zero, y_low, y_high; floats: a_scale, b_scale,
+                     //   y_scale
+  kQAveragePool = 43,  // ints: as kAveragePool, + x_zero, y_zero; floats: x_scale, y_scale
+  kQConcat = 44,       // ints: axis, y_zero, zeros[inputs]; floats: y_scale, scales[inputs]
+  kCount = 45,
 };
 
 inline const char* plain_op_name(PlainOp op) {
   constexpr const char* kNames[] = {
-      "Unary",        "Conv",         "ConvTranspose", "Gemm",   "MatMul",     "Affine",
-      "BatchNorm",    "InstanceNorm", "LayerNorm",     "Lrn",    "PRelu",      "Softmax",
-      "LogSoftmax",   "MaxPool",      "AveragePool",   "Add",    "Sub",        "Mul",
-      "Div",          "Pow",          "Max",           "Min",    "ReduceMean", "ReduceSum",
-      "ReduceMax",    "ReduceMin",    "ReduceProd",    "Concat", "Split",      "Slice",
-      "Pad",          "Reshape",      "Transpose",     "Expand", "Gather",     "Resize",
-      "DepthToSpace", "SpaceToDepth",
+      "Unary",        "Conv",         "ConvTranspose", "Gemm",       "MatMul",     "Affine",
+      "BatchNorm",    "InstanceNorm", "LayerNorm",     "Lrn",        "PRelu",      "Softmax",
+      "LogSoftmax",   "MaxPool",      "AveragePool",   "Add",        "Sub",        "Mul",
+      "Div",          "Pow",          "Max",           "Min",        "ReduceMean", "ReduceSum",
+      "ReduceMax",    "ReduceMin",    "ReduceProd",    "Concat",     "Split",      "Slice",
+      "Pad",          "Reshape",      "Transpose",     "Expand",     "Gather",     "Resize",
+      "DepthToSpace", "SpaceToDepth", "Quantize",      "Dequantize", "QConv",      "QGemm",
+      "QAdd",         "QAveragePool", "QConcat",
   };
   return op < PlainOp::kCount ? kNames[static_cast<uint16_t>(op)] : "?";
 }

@@ -185,5 +185,12 @@ Status run_gather(const PlainCall& call);
 Status run_resize(const PlainCall& call);
 Status run_depth_to_space(const PlainCall& call);
 Status run_space_to_depth(const PlainCall& call);
+Status run_quantize(const PlainCall& call);
+Status run_dequantize(const PlainCall& call);
+Status run_qconv(const PlainCall& call);
+Status run_qgemm(const PlainCall& call);
+Status run_qadd(const PlainCall& call);
+Status run_qpool(const PlainCall& call);
+Status run_qconcat(const PlainCall& call);
 
 }  // namespace carrel::plain

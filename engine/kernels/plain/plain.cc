@@ -131,6 +131,20 @@ Status dispatch(const PlainCall& call) {
       return run_depth_to_space(call);
     case PlainOp::kSpaceToDepth:
       return run_space_to_depth(call);
+    case PlainOp::kQuantize:
+      return run_quantize(call);
+    case PlainOp::kDequantize:
+      return run_dequantize(call);
+    case PlainOp::kQConv:
+      return run_qconv(call);
+    case PlainOp::kQGemm:
+      return run_qgemm(call);
+    case PlainOp::kQAdd:
+      return run_qadd(call);
+    case PlainOp::kQAveragePool:
+      return run_qpool(call);
+    case PlainOp::kQConcat:
+      return run_qconcat(call);
     case PlainOp::kCount:
       break;
   }
