@@ -83,6 +83,7 @@ class CliTest : public ::testing::Test {
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
     ASSERT_EQ(carrel({"zoo", "mobilenetv1", "--width", "0.25", "--resolution", "64", "-o", "m.onnx"}).status, 0);
+    setenv("XDG_CONFIG_HOME", folder_.c_str(), 1);  // no calibration, whoever runs this
     ASSERT_EQ(carrel({"keygen", "-o", "k.key"}).status, 0);
     ASSERT_EQ(carrel({"keygen", "-o", "other.key"}).status, 0);
     const Outcome sealed = carrel({"seal", "m.onnx", "-o", "m.carrel", "--key", "k.key", "--memory", "2MiB", "4MiB"});
@@ -137,7 +138,7 @@ class CliTest : public ::testing::Test {
 
 TEST_F(CliTest, HelpHasAnExampleForEveryCommand) {
   EXPECT_EQ(carrel({"--help"}).status, 0);
-  for (const char* command : {"zoo", "keygen", "seal", "inspect", "verify", "plan", "run"}) {
+  for (const char* command : {"zoo", "keygen", "seal", "inspect", "verify", "plan", "run", "hwbench", "calibrate"}) {
     const Outcome outcome = carrel({command, "--help"});
     EXPECT_EQ(outcome.status, 0);
     EXPECT_NE(outcome.out.find(std::string("Example:\n  carrel ") + command), std::string::npos) << outcome.out;
@@ -272,6 +273,15 @@ TEST_F(CliTest, BudgetTooSmallSaysTheLeast) {
   EXPECT_NE(plan.err.find(least), std::string::npos) << plan.err;
   expect_refusal(run({"--input", "x.npy", "-o", "y.npy"}, "k.key", "300KiB"), least);
   EXPECT_EQ(run({"--input", "x.npy"}, "k.key", least).status, 0) << "the least that works works";
+}
+
+TEST_F(CliTest, PlanSaysWhichFiguresItUsed) {
+  const std::vector<std::string> plan = {"plan", "m.carrel", "--memory", "2MiB"};
+  EXPECT_NE(carrel(plan).out.find("not calibrated"), std::string::npos);
+  fs::create_directory(folder_ / "carrel");
+  write_text(folder_ / "carrel/machine.json", "{}");
+  expect_refusal(carrel(plan), "carrel calibrate");
+  fs::remove_all(folder_ / "carrel");
 }
 
 TEST_F(CliTest, HostileSealedFiles) {

@@ -9,6 +9,7 @@
 #include "apps/cli/key.h"
 #include "apps/cli/plan_page.h"
 #include "apps/cli/progress.h"
+#include "apps/common/machine_file.h"
 #include "compiler/graph/serialize.h"
 #include "compiler/plan/plan.h"
 #include "compiler/seal/seal.h"
@@ -125,7 +126,8 @@ void print_layers(const Plan& plan) {
   table.print();
 }
 
-void print_plan(const Subject& subject, const PlanRequest& request, const Plan& plan, uint64_t least) {
+void print_plan(const Subject& subject, const PlanRequest& request, const Plan& plan, uint64_t least,
+                const std::string& figures) {
   const ProgramHeader header = header_of(plan);
   uint64_t fetched = 0, spilled = 0;
   for (const SegmentReport& s : plan.segments) fetched += s.weight_bytes_fetched, spilled += s.spill_bytes;
@@ -137,6 +139,7 @@ void print_plan(const Subject& subject, const PlanRequest& request, const Plan& 
              size_text(least), least);
   fmt::print("Per inference about {:.1f} ms; {} of weights decrypted, {} of activations and images across the boundary.\n",
              plan.predicted_ms, size_text(fetched), size_text(spilled));
+  fmt::print("Figures of the machine: {}.\n", printable(figures));
   print_segments(plan);
   print_layers(plan);
 }
@@ -172,7 +175,10 @@ void run(const Options& options) {
   request.strategy = *parse_strategy(options.strategy.c_str());
   request.threads = options.threads;
   request.isa = parse_isa(options.isa);
+  const MachineProfile machine = value_or_fail(load_machine_profile(), "");
+  request.machine = machine.of(request.isa);
   Json head = head_json(options, subject, request);
+  head["machine_figures"] = machine.source;
   const Result<Plan> plan = plan_visibly(subject, request);
   if (!plan.ok()) {
     if (options.json && plan.error().code() == ErrorCode::kBudgetTooSmall) {
@@ -188,7 +194,7 @@ void run(const Options& options) {
     ok_or_fail(write_file(options.html, std::as_bytes(std::span(page))), options.html);
   }
   if (options.json) print_plan_json(std::move(head), *plan, least);
-  else print_plan(subject, request, *plan, least);
+  else print_plan(subject, request, *plan, least, machine.source);
   if (!options.seal_into.empty()) seal_into(options, subject, *plan);
 }
 

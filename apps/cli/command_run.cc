@@ -10,6 +10,7 @@
 #include "apps/cli/profile_tables.h"
 #include "apps/cli/progress.h"
 #include "apps/common/clock.h"
+#include "apps/common/machine_file.h"
 #include "apps/common/runner.h"
 #include "client/labels.h"
 
@@ -56,6 +57,7 @@ RunnerOptions runner_options(const Options& options) {
   out.cpu = cpu_for(options.isa);
   out.enclave_path = options.enclave;
   out.profile = options.profile;
+  out.machine = value_or_fail(load_machine_profile(), "").of(isa_level(out.cpu));
   out.pin_model = !options.expected.empty();
   if (out.pin_model) parse_model_id(options.expected, &out.expected_model);
   return out;

@@ -7,6 +7,7 @@
 #include "apps/cli/import.h"
 #include "apps/cli/key.h"
 #include "apps/cli/progress.h"
+#include "apps/common/machine_file.h"
 #include "base/bytes.h"
 #include "compiler/seal/seal.h"
 
@@ -26,12 +27,14 @@ struct Options {
 };
 
 std::vector<PlanRequest> requests(const Options& options) {
+  // Another machine's instruction sets share the plans of this one's.
+  const MachineFigures machine = value_or_fail(load_machine_profile(), "").of(isa_level(detect_cpu()));
   std::vector<PlanRequest> all;
   for (const std::string& isa : options.isas) {
     for (uint32_t threads : options.threads) {
       for (const std::string& strategy : options.strategies) {
         for (uint64_t budget : options.budgets) {
-          all.push_back({budget, *parse_strategy(strategy.c_str()), threads, parse_isa(isa)});
+          all.push_back({budget, *parse_strategy(strategy.c_str()), threads, parse_isa(isa), machine});
         }
       }
     }

@@ -65,7 +65,7 @@ class SessionRunner : public Runner {
     if (options.pin_model && !(options.expected_model == info_.header.model_id)) {
       return Error(ErrorCode::kAuthentication, "not the expected model: its id differs");
     }
-    const PlanRequest request{options.memory_bytes, options.strategy, options.threads, isa_level(options.cpu)};
+    const PlanRequest request{options.memory_bytes, options.strategy, options.threads, isa_level(options.cpu), options.machine};
     CARREL_ASSIGN(program_, choose_program(info_, key, request));
     CARREL_RETURN_IF_ERROR(describe_boundary());
     CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(session_key_.bytes))));

@@ -28,6 +28,7 @@ struct RunnerOptions {
   bool pin_model = false;
   ModelId expected_model = {};
   uint32_t timeout_ms = 0;
+  MachineFigures machine = {};  // for a program that has to be planned now
   bool profile = false;      // the engine notes the time of every step
   std::string enclave_path;  // empty: found beside the program
 };

@@ -136,7 +136,7 @@ Status check_program(std::span<const std::byte> program) {
 
 // A program for the request that takes at most `budget` bytes.
 Result<Plan> plan_within(const Context& context, uint64_t budget) {
-  const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
+  const MachineCost cost(context.stated.work, context.request.machine, context.request.threads);
   SimulationCache cache(context.stated.problem);
   Result<Candidate> best = too_small();
   // Memory spent on slabs is memory that keeps no weights between inferences.
@@ -158,7 +158,7 @@ Result<Plan> plan_within(const Context& context, uint64_t budget) {
 
 // Smallest budget that works, to a quarter of a per cent.
 Result<uint64_t> search_least(const Context& context) {
-  const MachineCost cost(context.stated.work, MachineFigures{}, context.request.threads);
+  const MachineCost cost(context.stated.work, context.request.machine, context.request.threads);
   SimulationCache cache(context.stated.problem);
   const auto fits = [&](uint64_t budget) { return try_share(context, &cache, cost, budget, 1.0, false).ok(); };
   uint64_t low = context.fixed_bytes(0), high = 2 * low;

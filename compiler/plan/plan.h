@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/result.h"
+#include "compiler/cost/cost.h"
 #include "compiler/graph/graph.h"
 #include "engine/format/program.h"
 
@@ -15,6 +16,7 @@ struct PlanRequest {
   Strategy strategy = Strategy::kAuto;
   uint32_t threads = 1;
   IsaLevel isa = IsaLevel::kAvx512;
+  MachineFigures machine = {};  // what the time is predicted and minimized with
 };
 
 // The weight streams of a graph, in file order. Depends on the graph and the stored type only, never on a

@@ -1,0 +1,114 @@
+#include <fmt/core.h>
+
+#include "apps/cli/cli.h"
+#include "apps/cli/hwbench.h"
+#include "engine/format/program.h"
+
+namespace carrel::cli {
+namespace {
+
+constexpr double kGiga = 1e9;
+// What carrel means to reach (docs/BENCHMARKS.md).
+constexpr double kLeastFraction = 0.95, kLeastColdBytes = 10 * kGiga, kMostRequestMs = 0.3;
+
+const char* verdict(bool met) { return met ? "met" : "missed"; }
+
+Json engine_json(const EngineCost& cost) {
+  return {{"request_ms", cost.request_seconds * 1e3}, {"step_us", cost.step_seconds * 1e6}};
+}
+
+Json report_json(const HardwareReport& r) {
+  Json json = {{"threads", r.threads}, {"vnni_gops", r.vnni_ops / kGiga}};
+  for (const IsaPeak& peak : r.peaks) json["fma_peak_gflops"][isa_name(peak.isa)] = peak.flops / kGiga;
+  for (const Bandwidth& b : r.bandwidths) json["read_gb_per_second"][b.level] = b.bytes_per_second / kGiga;
+  json["cipher_gb_per_second"] = {{"open_hot", r.cipher.open_hot / kGiga}, {"open_cold", r.cipher.open_cold / kGiga},
+                                  {"seal_cold", r.cipher.seal_cold / kGiga}};
+  json["engine"] = {{"process", engine_json(r.process)}, {"inproc", engine_json(r.inproc)}};
+  json["layers"] = Json::array();
+  for (const LayerResult& layer : r.layers) {
+    Json one = {{"shape", layer.shape}, {"fits_l2", layer.fits_l2}, {"candidates", Json::array()}};
+    for (const Candidate& c : layer.candidates) {
+      one["candidates"].push_back({{"name", c.name}, {"gflops", c.flops / kGiga}, {"peak_fraction", c.peak_fraction},
+                                   {"picked", c.picked}});
+    }
+    json["layers"].push_back(std::move(one));
+  }
+  json["gemm_peak_fraction"] = {{"least", r.least_fraction()}, {"median", r.median_fraction()}};
+  return json;
+}
+
+void print_machine(const HardwareReport& r) {
+  fmt::print("Machine ({} thread{} together)\n", r.threads, r.threads == 1 ? "" : "s");
+  Table table({"what", "reached", ""}, "lrl");
+  for (const IsaPeak& peak : r.peaks) {
+    table.add({fmt::format("fp32 multiply-adds, {}", isa_name(peak.isa)), fmt::format("{:.1f} GF/s", peak.flops / kGiga), ""});
+  }
+  if (r.vnni_ops > 0) table.add({"u8 x s8 dot products, VNNI", fmt::format("{:.1f} GOP/s", r.vnni_ops / kGiga), ""});
+  for (const Bandwidth& b : r.bandwidths) {
+    table.add({fmt::format("reading {}", b.level), fmt::format("{:.1f} GB/s", b.bytes_per_second / kGiga),
+               fmt::format("{} each", size_text(b.bytes))});
+  }
+  table.add({"decrypting tiles, hot", fmt::format("{:.1f} GB/s", r.cipher.open_hot / kGiga), ""});
+  table.add({"decrypting tiles, cold", fmt::format("{:.1f} GB/s", r.cipher.open_cold / kGiga), ""});
+  table.add({"sealing rows, cold", fmt::format("{:.1f} GB/s", r.cipher.seal_cold / kGiga), ""});
+  for (const auto& [name, cost] : {std::pair{"process", r.process}, {"inproc", r.inproc}}) {
+    table.add({fmt::format("request and reply, {}", name), fmt::format("{:.3f} ms", cost.request_seconds * 1e3), ""});
+    table.add({fmt::format("a step, {}", name), fmt::format("{:.2f} us", cost.step_seconds * 1e6), ""});
+  }
+  table.print();
+}
+
+void print_layers(const HardwareReport& r) {
+  fmt::print("\nConvolution kernels (GF/s of one core and share of the instruction set's peak; *: what the engine takes)\n");
+  std::vector<std::string> header = {"layer"};
+  for (const Candidate& c : r.layers[0].candidates) header.push_back(c.name);
+  header.emplace_back("fits L2");
+  Table table(header, "l" + std::string(r.layers[0].candidates.size(), 'r') + "l");
+  for (const LayerResult& layer : r.layers) {
+    std::vector<std::string> row = {layer.shape};
+    for (const Candidate& c : layer.candidates) {
+      row.push_back(fmt::format("{:.1f}  {:.0f} %{}", c.flops / kGiga, 100 * c.peak_fraction, c.picked ? " *" : "  "));
+    }
+    row.emplace_back(layer.fits_l2 ? "yes" : "");
+    table.add(row);
+  }
+  table.print();
+}
+
+void print_targets(const HardwareReport& r) {
+  const double cold = r.cipher.open_cold / r.threads, request_ms = r.process.request_seconds * 1e3;
+  fmt::print("\nTargets\n");
+  fmt::print("  fp32 kernels on layers in L2: {:.0f} % of peak (least {:.0f} %); at least {:.0f} %: {}\n", 100 * r.median_fraction(),
+             100 * r.least_fraction(), 100 * kLeastFraction, verdict(r.median_fraction() >= kLeastFraction));
+  fmt::print("  decrypting cold tiles: {:.1f} GB/s per core; at least {:.0f}: {}\n", cold / kGiga, kLeastColdBytes / kGiga,
+             verdict(cold >= kLeastColdBytes));
+  fmt::print("  request and reply: {:.3f} ms; at most {:.1f}: {}\n", request_ms, kMostRequestMs,
+             verdict(request_ms <= kMostRequestMs));
+}
+
+struct Options {
+  uint32_t threads = 1;
+  bool json = false;
+};
+
+void run(const Options& options) {
+  const HardwareReport report = measure_hardware(options.threads);
+  if (options.json) return print_json(report_json(report));
+  print_machine(report);
+  print_layers(report);
+  print_targets(report);
+}
+
+}  // namespace
+
+void add_hwbench(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("hwbench", "Measure this machine and every kernel on it against its peak");
+  command->add_option("--threads", options->threads, "at once, for peaks, bandwidths and decryption")
+      ->check(CLI::Range(1u, kMaxThreads))->capture_default_str();
+  command->add_flag("--json", options->json, "print one JSON object");
+  add_example(command, "carrel hwbench --threads 2");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace carrel::cli
