@@ -39,6 +39,7 @@ CpuMask detect_cpu() {
   if ((enabled & 0x6) != 0x6) return mask;
   if (bit(one.ecx, 28)) mask |= kCpuAvx;
   if (bit(seven.ebx, 5) && bit(one.ecx, 12) && bit(one.ecx, 29)) mask |= kCpuAvx2;
+  if ((mask & kCpuAvx2) && bit(cpuid(7, 1).eax, 4)) mask |= kCpuAvxVnni;
   if ((enabled & 0xe6) != 0xe6) return mask;
   const bool avx512 = bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) &&
                       bit(seven.ebx, 31);

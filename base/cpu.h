@@ -12,6 +12,7 @@ enum CpuFeature : uint32_t {
   kCpuVaes = 1u << 3,        // VAES + VPCLMULQDQ with AVX-512
   kCpuAesNi = 1u << 4,       // AES-NI + PCLMULQDQ
   kCpuAvx = 1u << 5,
+  kCpuAvxVnni = 1u << 6,     // VNNI on the registers of AVX2
 };
 using CpuMask = uint32_t;
 inline constexpr CpuMask kCpuGeneric = 0;

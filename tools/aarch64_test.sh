@@ -27,7 +27,7 @@ fi
 
 flags="-std=c++20 -O2 -ffp-contract=off -fno-math-errno -I. -I$gtest/include"
 sources="base/result.cc base/format.cc base/cpu.cc base/vector_math_test.cc
-  $(ls engine/layout/*.cc engine/kernels/rows/*.cc | grep -v -E '_(avx2|avx512|fuzz|main)\.cc$')"
+  $(ls engine/layout/*.cc engine/kernels/rows/*.cc | grep -v -E '_(avx2|avxvnni|avx512|avx512vnni|fuzz|main)\.cc$')"
 for source in $sources; do
   object="$out/$(echo "$source" | tr / _).o"
   # shellcheck disable=SC2086

@@ -1,10 +1,14 @@
 #pragma once
-// The two halves of bench_rows: convolutions in rows_bench.cc, everything else in map_bench.cc.
+// The parts of bench_rows: convolutions in rows_bench.cc, quantized maps in quant_bench.cc, everything else in
+// map_bench.cc.
 #include "engine/kernels/rows/rows.h"
 
 namespace carrel {
 
 // Registers a benchmark for every kernel but the convolutions, on one 56 x 56 x 64 map.
 void register_map_benchmarks(const RowKernels& kernels);
+// Registers one for every kernel on quantized maps; returns the measured peak of products of bytes in GOP/s, 0
+// without VNNI.
+double register_quant_benchmarks(const RowKernels& kernels, CpuMask mask);
 
 }  // namespace carrel

@@ -5,6 +5,9 @@
 // columns are zero, so a convolution needs no edge case in x; lanes of channels >= C hold any finite or
 // non-finite garbage and are never read into a real channel. Rows live in a ring: row y is in slot
 // y % ring_rows, so a slab needs only the rows its consumers still want.
+//
+// A quantized map has the same rows in bytes, rounded up to 64: real = scale * (byte - zero). Its pad columns
+// hold the zero point; what unused lanes and the rounding hold is never read into a real channel.
 #include <cstddef>
 #include <cstdint>
 
@@ -12,18 +15,25 @@ namespace carrel {
 
 inline constexpr uint32_t kLanes = 16;  // channels per block: one AVX-512 register of floats
 
+enum class ElementType : uint8_t { kF32 = 0, kU8 = 1 };
+
 struct MapShape {
   uint32_t channels = 0;
   uint32_t height = 0;
   uint32_t width = 0;
   uint32_t pad_left = 0;
   uint32_t pad_right = 0;
+  ElementType type = ElementType::kF32;
+  uint8_t zero = 0;  // kU8: the zero point
 
   constexpr uint32_t blocks() const { return (channels + kLanes - 1) / kLanes; }
-  // Floats from one block of a row to the next.
+  // Elements from one block of a row to the next.
   constexpr size_t block_pitch() const { return size_t{pad_left + width + pad_right} * kLanes; }
   constexpr size_t row_floats() const { return blocks() * block_pitch(); }
-  constexpr size_t row_bytes() const { return row_floats() * sizeof(float); }
+  constexpr size_t row_bytes() const {
+    if (type == ElementType::kU8) return (row_floats() + 63) / 64 * 64;
+    return row_floats() * sizeof(float);
+  }
   bool operator==(const MapShape&) const = default;
 };
 
@@ -41,6 +51,24 @@ struct RowRing {
   float* pixel(uint32_t y, int32_t x, uint32_t block) const {
     return block_row(y, block) + (static_cast<int32_t>(shape.pad_left) + x) * int32_t{kLanes};
   }
+};
+
+// The same for a map of bytes.
+struct ByteRing {
+  uint8_t* base = nullptr;
+  MapShape shape;
+  uint32_t ring_rows = 0;
+
+  uint8_t* block_row(uint32_t y, uint32_t block) const {
+    return base + size_t{y % ring_rows} * shape.row_bytes() + block * shape.block_pitch();
+  }
+  uint8_t* pixel(uint32_t y, int32_t x, uint32_t block) const {
+    return block_row(y, block) + (static_cast<int32_t>(shape.pad_left) + x) * int32_t{kLanes};
+  }
+};
+
+struct RowRange {
+  uint32_t begin = 0, end = 0;  // rows [begin, end)
 };
 
 }  // namespace carrel

@@ -14,7 +14,7 @@ Error too_large() {
 }
 
 bool panelled(WeightsKind kind) {
-  return kind == WeightsKind::kConv || kind == WeightsKind::kDepthwise ||
+  return in_wide_panels(kind) || quantized(kind) || kind == WeightsKind::kDepthwise ||
          kind == WeightsKind::kVectors;
 }
 
@@ -23,22 +23,31 @@ uint32_t element_bytes(const WeightsShape& shape) {
   return half ? 2 : 4;
 }
 
-bool has_bias(const WeightsShape& shape) { return shape.kind != WeightsKind::kVectors; }
+// Bytes of a panel before its taps.
+uint64_t head_bytes(const WeightsShape& shape, uint32_t width) {
+  if (shape.kind == WeightsKind::kVectors) return 0;
+  return width * (quantized(shape.kind) ? sizeof(int32_t) + sizeof(float) : sizeof(float));
+}
 
-// Weight rows of a panel before tap `tap`.
+// Weight rows of a panel before tap `tap`; quantized: quads.
 uint64_t rows_before(const WeightsShape& shape, uint64_t tap) {
-  if (shape.kind != WeightsKind::kConv) return tap * shape.kernel_h * shape.kernel_w;
+  const bool quads = quantized(shape.kind);
+  if (!in_wide_panels(shape.kind)) {
+    return tap * shape.kernel_h * (quads ? ceil_div(shape.kernel_w, 4) : shape.kernel_w);
+  }
   const uint64_t window = uint64_t{shape.kernel_h} * shape.kernel_w;
   const uint64_t full_taps = shape.in_channels / 16 * window;
-  if (tap <= full_taps) return tap * 16;
-  return full_taps * 16 + (tap - full_taps) * (shape.in_channels % 16);
+  const uint64_t full_rows = quads ? 4 : 16;
+  if (tap <= full_taps) return tap * full_rows;
+  const uint64_t rest = shape.in_channels % 16;
+  return full_taps * full_rows + (tap - full_taps) * (quads ? ceil_div(rest, 4) : rest);
 }
 
 // Bytes of taps [0, tap) of a panel `width` wide, its bias included unless tap is 0.
 uint64_t bytes_before(const WeightsShape& shape, uint32_t width, uint64_t tap, uint32_t bytes) {
   if (tap == 0) return 0;
-  const uint64_t bias = has_bias(shape) ? width * sizeof(float) : 0;
-  return bias + rows_before(shape, tap) * width * bytes;
+  if (quantized(shape.kind)) bytes = 4;  // a quad for each channel
+  return head_bytes(shape, width) + rows_before(shape, tap) * width * bytes;
 }
 
 uint32_t plain_tile_bytes(const TileGrid& grid, uint32_t tile, uint32_t bytes, uint32_t multiple) {
@@ -77,20 +86,21 @@ constexpr uint32_t kExpandedMultiple = 64;
 
 Status check_shape(const WeightsShape& shape) {
   const bool known = shape.kind == WeightsKind::kPlain || panelled(shape.kind);
-  if (!known || shape.stored > StoredType::kF16) {
+  const StoredType most = quantized(shape.kind) ? StoredType::kF32 : StoredType::kF16;
+  if (!known || shape.stored > most) {
     return Error(ErrorCode::kInvalidInput, "unknown kind of weights %u, type %u",
                  static_cast<unsigned>(shape.kind), static_cast<unsigned>(shape.stored));
   }
   const bool empty = shape.kind == WeightsKind::kPlain
                          ? shape.element_count == 0
                          : shape.out_channels == 0 || shape.kernel_h == 0 || shape.kernel_w == 0 ||
-                               (shape.kind == WeightsKind::kConv && shape.in_channels == 0);
+                               (in_wide_panels(shape.kind) && shape.in_channels == 0);
   if (empty) return Error(ErrorCode::kInvalidInput, "weights have a dimension of 0");
   // A bound that keeps every later product within 64 bits.
   constexpr uint64_t kMaxElements = uint64_t{1} << 44;
   uint64_t count = shape.element_count;
   if (shape.kind != WeightsKind::kPlain) {
-    count = shape.kind == WeightsKind::kConv ? shape.in_channels : 1;
+    count = in_wide_panels(shape.kind) ? shape.in_channels : 1;
     if (!checked_mul(count, shape.kernel_h, &count) ||
         !checked_mul(count, shape.kernel_w, &count) || !checked_add(count, 1, &count) ||
         !checked_mul(count, round_up(shape.out_channels, kPanelWidth), &count)) {
@@ -113,10 +123,10 @@ bool fit_panels(TileGrid* grid) {
     grid->panels_per_tile = static_cast<uint32_t>(fitting < grid->panels ? fitting : grid->panels);
     return true;
   }
-  if (shape.kind != WeightsKind::kConv) return false;
-  const uint32_t row_bytes = width * sizeof(float);
-  const uint32_t tap_rows = shape.in_channels < 16 ? shape.in_channels : 16;
-  const uint32_t most = (kMaxTileBytes - row_bytes) / (tap_rows * row_bytes);
+  if (!in_wide_panels(shape.kind)) return false;
+  const uint64_t head = head_bytes(shape, width);
+  const uint64_t tap_bytes = bytes_before(shape, width, 1, sizeof(float)) - head;
+  const uint64_t most = (kMaxTileBytes - head) / tap_bytes;
   // Chunks of nearly equal length rather than a short last one.
   const uint64_t chunks = ceil_div(grid->taps, most);
   grid->taps_per_tile = static_cast<uint32_t>(ceil_div(grid->taps, chunks));
@@ -126,14 +136,14 @@ bool fit_panels(TileGrid* grid) {
 }
 
 uint64_t count_taps(const WeightsShape& shape) {
-  if (shape.kind != WeightsKind::kConv) return 1;
+  if (!in_wide_panels(shape.kind)) return 1;
   return ceil_div(shape.in_channels, 16) * shape.kernel_h * shape.kernel_w;
 }
 
 }  // namespace
 
 uint32_t panel_width(const WeightsShape& shape, uint32_t panel) {
-  if (shape.kind != WeightsKind::kConv) return 16;
+  if (!in_wide_panels(shape.kind)) return 16;
   const uint64_t begin = uint64_t{panel} * kPanelWidth;
   return shape.out_channels - begin <= 16 ? 16 : kPanelWidth;
 }
@@ -148,7 +158,7 @@ Result<TileGrid> make_tile_grid(const WeightsShape& shape) {
     grid.panels = grid.taps = grid.panels_per_tile = grid.taps_per_tile = grid.chunks_per_panel = 1;
     tiles = ceil_div(shape.element_count, kMaxTileElements);
   } else {
-    const uint64_t panel_channels = shape.kind == WeightsKind::kConv ? kPanelWidth : 16;
+    const uint64_t panel_channels = in_wide_panels(shape.kind) ? kPanelWidth : 16;
     const uint64_t taps = count_taps(shape);
     if (taps > std::numeric_limits<uint32_t>::max()) return too_large();
     grid.taps = static_cast<uint32_t>(taps);

@@ -14,7 +14,15 @@
 // parts of two panels.
 //
 // Depthwise: per channel block: [bias: 16 f32][kh*kw rows of 16], as many whole blocks per tile as
-// fit. Vectors (affine, prelu): per channel block `rows` rows of 16 f32, stored as fp32 always;
+// fit.
+//
+// Quantized convolution: a panel is [bias: width s32][multiplier: width f32] and then its taps, each
+// ceil(rows / 4) quads of [width][4] s8: the weights of four input channels (zero beyond the last)
+// for each output channel. Cut as above. Quantized depthwise: per channel block [bias: 16 s32]
+// [multiplier: 16 f32], then for each kernel row ceil(kernel_w / 4) quads of [16][4] s8: the weights
+// of four neighbouring columns. Both are stored as kernels read them.
+//
+// Vectors (affine, prelu): per channel block `rows` rows of 16 f32, stored as fp32 always;
 // affine: scale, shift. Plain: raw row-major fp32 (or fp16) elements, cut every kMaxTileBytes of
 // fp32.
 #include <cstdint>
@@ -29,15 +37,32 @@ inline constexpr uint32_t kMaxTileBytes = 32 * 1024;
 inline constexpr uint32_t kPanelWidth = 32;
 
 enum class StoredType : uint8_t { kF32 = 0, kF16 = 1 };
-enum class WeightsKind : uint8_t { kNone = 0, kConv = 1, kDepthwise = 2, kVectors = 3, kPlain = 4 };
+enum class WeightsKind : uint8_t {
+  kNone = 0,
+  kConv = 1,
+  kDepthwise = 2,
+  kVectors = 3,
+  kPlain = 4,
+  kQuantConv = 5,
+  kQuantDepthwise = 6,
+};
+inline constexpr WeightsKind kLastWeightsKind = WeightsKind::kQuantDepthwise;
+
+// In panels of 32 output channels, which may be cut at taps.
+constexpr bool in_wide_panels(WeightsKind kind) {
+  return kind == WeightsKind::kConv || kind == WeightsKind::kQuantConv;
+}
+constexpr bool quantized(WeightsKind kind) {
+  return kind == WeightsKind::kQuantConv || kind == WeightsKind::kQuantDepthwise;
+}
 
 // What fixes a weight stream's geometry. A fully-connected layer over a C x H x W map is a
 // convolution with kernel H x W.
 struct WeightsShape {
   WeightsKind kind = WeightsKind::kNone;
-  StoredType stored = StoredType::kF32;
-  uint32_t in_channels = 0;   // kConv: Cin of the group
-  uint32_t out_channels = 0;  // kConv: Cout of the group; kDepthwise, kVectors: channels
+  StoredType stored = StoredType::kF32;  // quantized kinds: kF32 (they have one form)
+  uint32_t in_channels = 0;   // kConv, kQuantConv: Cin of the group
+  uint32_t out_channels = 0;  // kConv, kQuantConv: Cout of the group; else channels
   uint32_t kernel_h = 1;      // kVectors: rows per block
   uint32_t kernel_w = 1;
   uint64_t element_count = 0;  // kPlain

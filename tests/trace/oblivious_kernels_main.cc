@@ -15,6 +15,7 @@
 
 #include "engine/kernels/plain/plain.h"
 #include "engine/kernels/rows/rows.h"
+#include "tests/trace/oblivious_quant.h"
 
 namespace carrel {
 namespace {
@@ -349,11 +350,12 @@ int leak() {
 }
 
 int exercise_all() {
-  for (CpuMask mask : {kCpuGeneric, detect_cpu()}) {
+  for (CpuMask mask : {kCpuGeneric, detect_cpu() & ~CpuMask{kCpuAvxVnni}, detect_cpu()}) {
     const RowKernels& k = row_kernels(mask);
     std::printf("row kernels, %s\n", isa_name(k.level));
 #define CARREL_ROW_KERNEL(name, ...) exercise_##name(k);
 #include "engine/kernels/rows/row_kernels.inc"
+#include "engine/kernels/rows/quant_kernels.inc"
 #undef CARREL_ROW_KERNEL
   }
   int failures = 0;

@@ -117,28 +117,6 @@ inline size_t conv_weight_rows(const ConvCall& call) {
   return before(call.tap_end) - before(call.tap_begin);
 }
 
-// How many output rows from y on take the same kernel rows without either ring wrapping: one list
-// of taps and two row pitches describe them all.
-inline uint32_t rows_alike(const ConvCall& call, uint32_t y) {
-  const Window& window = call.window;
-  const uint32_t left = call.rows.end - y, out_left = call.out.ring_rows - y % call.out.ring_rows;
-  uint32_t most = left < out_left ? left : out_left;
-  const Positions inside = positions_in_height(window, y, call.in.shape.height);
-  if (inside.begin < inside.end) {
-    const uint32_t first =
-        static_cast<uint32_t>(window.first_row(y)) + inside.begin * window.dilation_h;
-    const uint32_t span = (inside.end - inside.begin - 1) * window.dilation_h + 1;
-    const uint32_t in_left = call.in.ring_rows - first % call.in.ring_rows;
-    if (in_left < span) return 1;  // the list itself wraps
-    const uint32_t fitting = (in_left - span) / window.stride_h + 1;
-    most = most < fitting ? most : fitting;
-  }
-  uint32_t count = 1;
-  while (count < most && positions_in_height(window, y + count, call.in.shape.height) == inside)
-    ++count;
-  return count;
-}
-
 // All tiles of one panel, or half of one, in one output row.
 template <class Tiles>
 void conv_row(const ConvCall& call, ConvTile tile, uint32_t blocks) {

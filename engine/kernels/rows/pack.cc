@@ -90,6 +90,8 @@ size_t expected_weights(const WeightsShape& shape) {
     case WeightsKind::kPlain:
       return shape.element_count;
     case WeightsKind::kNone:
+    case WeightsKind::kQuantConv:  // pack_quant_weights
+    case WeightsKind::kQuantDepthwise:
       break;
   }
   return 0;
@@ -120,6 +122,8 @@ void pack_weights(const TileGrid& grid, std::span<const float> weights, std::spa
       for (float w : weights) out.put_stored(w, shape.stored);
       break;
     case WeightsKind::kNone:
+    case WeightsKind::kQuantConv:
+    case WeightsKind::kQuantDepthwise:
       break;
   }
   out.pad_to_end();

@@ -17,13 +17,24 @@ namespace carrel {
 #define CARREL_ROW_KERNEL(name, ...) void name(__VA_ARGS__);
 namespace rows_generic {
 #include "engine/kernels/rows/row_kernels.inc"
+#include "engine/kernels/rows/quant_kernels.inc"
 }
 #if defined(__x86_64__)
 namespace rows_avx2 {
 #include "engine/kernels/rows/row_kernels.inc"
+#include "engine/kernels/rows/quant_kernels.inc"
 }
 namespace rows_avx512 {
 #include "engine/kernels/rows/row_kernels.inc"
+#include "engine/kernels/rows/quant_kernels.inc"
+}
+namespace rows_avxvnni {
+void quant_conv(const QuantConvCall&);
+void quant_depthwise(const QuantDepthwiseCall&);
+}
+namespace rows_avx512vnni {
+void quant_conv(const QuantConvCall&);
+void quant_depthwise(const QuantDepthwiseCall&);
 }
 #endif
 #undef CARREL_ROW_KERNEL

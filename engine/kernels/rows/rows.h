@@ -15,16 +15,13 @@
 
 #include "base/cpu.h"
 #include "base/unary.h"
+#include "engine/kernels/rows/quant_rows.h"
 #include "engine/layout/conv.h"
 #include "engine/layout/map.h"
 #include "engine/layout/row_ops.h"
 #include "engine/layout/tiles.h"
 
 namespace carrel {
-
-struct RowRange {
-  uint32_t begin = 0, end = 0;  // output rows [begin, end)
-};
 
 // out[oc, y, x] (+)= sum over taps [tap_begin, tap_end) of w * in. tap_begin == 0: starts from the
 // bias; else continues from what `out` holds. tap_end == taps: the activation is applied.
@@ -147,6 +144,15 @@ struct RowKernels {
   // A stored tile (fp16) to fp32, in place: the stored bytes lie at the END of the expanded_bytes
   // buffer.
   void (*expand_f16)(float* buffer, const TileGrid& grid, const TileInfo& tile) = nullptr;
+  void (*quant_conv)(const QuantConvCall&) = nullptr;
+  void (*quant_depthwise)(const QuantDepthwiseCall&) = nullptr;
+  void (*quant_pool)(const QuantPoolCall&) = nullptr;
+  void (*quant_add)(const QuantAddCall&) = nullptr;
+  void (*quant_copy)(const QuantCopyCall&) = nullptr;
+  void (*quantize)(const QuantizeCall&) = nullptr;
+  void (*dequantize)(const DequantizeCall&) = nullptr;
+  // Pad columns of rows [begin, end) become the zero point.
+  void (*fill_pads)(const ByteRing&, RowRange) = nullptr;
 };
 
 // The best kernels that `mask` allows.

@@ -7,4 +7,5 @@
 #include "engine/kernels/rows/map_body.h"
 #include "engine/kernels/rows/move_body.h"
 #include "engine/kernels/rows/pool_body.h"
+#include "engine/kernels/rows/quant_map_body.h"
 // clang-format on

@@ -7,6 +7,7 @@ namespace {
 constexpr RowKernels kGeneric = {
     .level = IsaLevel::kGeneric,
 #include "engine/kernels/rows/row_kernels.inc"
+#include "engine/kernels/rows/quant_kernels.inc"
 };
 #undef CARREL_ROW_KERNEL
 
@@ -15,14 +16,29 @@ constexpr RowKernels kGeneric = {
 constexpr RowKernels kAvx2 = {
     .level = IsaLevel::kAvx2,
 #include "engine/kernels/rows/row_kernels.inc"
+#include "engine/kernels/rows/quant_kernels.inc"
 };
 #undef CARREL_ROW_KERNEL
 #define CARREL_ROW_KERNEL(name, ...) .name = rows_avx512::name,
 constexpr RowKernels kAvx512 = {
     .level = IsaLevel::kAvx512,
 #include "engine/kernels/rows/row_kernels.inc"
+#include "engine/kernels/rows/quant_kernels.inc"
 };
 #undef CARREL_ROW_KERNEL
+
+constexpr RowKernels with_avxvnni(RowKernels kernels) {
+  kernels.quant_conv = rows_avxvnni::quant_conv;
+  kernels.quant_depthwise = rows_avxvnni::quant_depthwise;
+  return kernels;
+}
+constexpr RowKernels with_avx512vnni(RowKernels kernels) {
+  kernels.quant_conv = rows_avx512vnni::quant_conv;
+  kernels.quant_depthwise = rows_avx512vnni::quant_depthwise;
+  return kernels;
+}
+constexpr RowKernels kAvx2Vnni = with_avxvnni(kAvx2);
+constexpr RowKernels kAvx512Vnni = with_avx512vnni(kAvx512);
 #endif
 
 }  // namespace
@@ -31,9 +47,9 @@ const RowKernels& row_kernels(CpuMask mask) {
 #if defined(__x86_64__)
   switch (isa_level(mask)) {
     case IsaLevel::kAvx512:
-      return kAvx512;
+      return mask & kCpuVnni ? kAvx512Vnni : kAvx512;
     case IsaLevel::kAvx2:
-      return kAvx2;
+      return mask & kCpuAvxVnni ? kAvx2Vnni : kAvx2;
     case IsaLevel::kGeneric:
       break;
   }

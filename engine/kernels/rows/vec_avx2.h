@@ -102,6 +102,22 @@ inline void expand_eight(const void* halves, float* floats) {
   _mm256_storeu_ps(floats, _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(halves))));
 }
 
+inline Vec load_bytes(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
+  const __m256i shift = _mm256_set1_epi32(zero);
+  const __m256i a = _mm256_add_epi32(_mm256_cvtps_epi32(x.a), shift);
+  const __m256i b = _mm256_add_epi32(_mm256_cvtps_epi32(x.b), shift);
+  // Quarters a0 b0 a1 b1, each of four channels, into order.
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+  const __m128i bytes =
+      _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+
 // Pixels of one block whose sums stay in the 16 registers.
 inline constexpr int kTilePixels = 4;
 

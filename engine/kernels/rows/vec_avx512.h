@@ -94,6 +94,17 @@ inline void expand_eight(const void* halves, float* floats) {
   _mm256_storeu_ps(floats, _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(halves))));
 }
 
+// Sixteen bytes as floats.
+inline Vec load_bytes(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
+}
+// Rounded half to even, plus `zero`; the results are bytes.
+inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
+  const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(x.v), _mm512_set1_epi32(zero));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(whole));
+}
+
 // Pixels of one block whose sums stay in registers, with the taps of a row beside them.
 inline constexpr int kTilePixels = 7;
 

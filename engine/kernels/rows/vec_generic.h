@@ -116,6 +116,20 @@ inline void expand_eight(const void* halves, float* floats) {
 
 #undef CARREL_EACH_PART
 
+inline Vec load_bytes(const uint8_t* p) {
+  Vec r;
+  for (int i = 0; i < 16; ++i) r.part[i / 4][i % 4] = static_cast<float>(p[i]);
+  return r;
+}
+// |x| is below 2^22, where adding 1.5 * 2^23 rounds half to even.
+inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
+  constexpr float kShift = 12582912.0f;
+  for (int i = 0; i < 16; ++i) {
+    const float whole = (x.part[i / 4][i % 4] + kShift) - kShift;
+    p[i] = static_cast<uint8_t>(static_cast<int32_t>(whole) + zero);
+  }
+}
+
 // Pixels of one block whose sums stay in registers: 16 registers of 128 bits on x86-64, 32 on
 // aarch64.
 #if defined(__aarch64__)

@@ -1,5 +1,5 @@
 #pragma once
-// Which part of a window lies inside the input. Include after vec_<isa>.h.
+// Which part of a window lies inside the input. Include after the header that sets CARREL_ROWS_ISA.
 #include "engine/kernels/rows/row_kernels.h"
 
 namespace carrel::CARREL_ROWS_ISA {
@@ -23,6 +23,29 @@ inline Positions positions_inside(int32_t start, int32_t count, int32_t dilation
 inline Positions positions_in_height(const Window& window, uint32_t y, uint32_t height) {
   return positions_inside(window.first_row(y), window.kernel_h, window.dilation_h, 0,
                           static_cast<int32_t>(height));
+}
+
+// How many output rows from y on take the same kernel rows without either ring wrapping: one list
+// of taps and two row pitches describe them all.
+template <class Call>
+uint32_t rows_alike(const Call& call, uint32_t y) {
+  const Window& window = call.window;
+  const uint32_t left = call.rows.end - y, out_left = call.out.ring_rows - y % call.out.ring_rows;
+  uint32_t most = left < out_left ? left : out_left;
+  const Positions inside = positions_in_height(window, y, call.in.shape.height);
+  if (inside.begin < inside.end) {
+    const uint32_t first =
+        static_cast<uint32_t>(window.first_row(y)) + inside.begin * window.dilation_h;
+    const uint32_t span = (inside.end - inside.begin - 1) * window.dilation_h + 1;
+    const uint32_t in_left = call.in.ring_rows - first % call.in.ring_rows;
+    if (in_left < span) return 1;  // the list itself wraps
+    const uint32_t fitting = (in_left - span) / window.stride_h + 1;
+    most = most < fitting ? most : fitting;
+  }
+  uint32_t count = 1;
+  while (count < most && positions_in_height(window, y + count, call.in.shape.height) == inside)
+    ++count;
+  return count;
 }
 
 }  // namespace carrel::CARREL_ROWS_ISA

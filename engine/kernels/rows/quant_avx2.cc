@@ -1,0 +1,12 @@
+// Quantized convolutions on AVX2 without VNNI: 3 pixels x 16 channels beside the widened weights.
+#if defined(__x86_64__)
+// The bodies are written in terms of the sums.
+// clang-format off
+#include "engine/kernels/rows/row_kernels.h"
+#include "engine/kernels/rows/dot_avx2.h"
+#include "engine/kernels/rows/quant_conv_body.h"
+#include "engine/kernels/rows/quant_depthwise_body.h"
+namespace carrel::CARREL_ROWS_ISA { inline constexpr int kQuantTilePixels = 3; }
+#include "engine/kernels/rows/quant_tiles_body.h"
+// clang-format on
+#endif

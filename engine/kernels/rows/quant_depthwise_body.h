@@ -1,0 +1,124 @@
+#pragma once
+// Quantized depthwise convolution: a block's pixels stay in registers over all taps. Include after
+// dot_<isa>.h.
+#include "engine/kernels/rows/window_body.h"
+
+namespace carrel::CARREL_ROWS_ISA {
+
+inline constexpr int kQuantDepthwisePixels = 7;
+
+// One output row of one block.
+struct QuantDepthwiseRow {
+  const QuantDepthwiseCall* call;
+  uint32_t y, block;
+  Positions rows;
+  const std::byte* taps;  // quad 0
+  uint32_t quads;         // of a kernel row
+  const int32_t* start;
+  const float* multipliers;
+};
+
+template <int kCount, bool kDense, int kPixels>
+[[gnu::always_inline]] inline void add_columns(const uint8_t* in, size_t stride, size_t step,
+                                               const std::byte* weights, Sums (&sum)[kPixels]) {
+  const Weights w = load_weights(weights);
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) {
+    sum[i] = dot(sum[i], columns<kCount, kDense>(in + static_cast<size_t>(i) * stride, step), w);
+  }
+}
+
+// kLast: columns of a kernel row's last quad.
+template <int kPixels, int kLast, bool kDense>
+void quant_depthwise_tile(const QuantDepthwiseRow& row, uint32_t x) {
+  const QuantDepthwiseCall& call = *row.call;
+  const Window& window = call.window;
+  const size_t stride = size_t{window.stride_w} * kLanes, step = size_t{window.dilation_w} * kLanes;
+  const int32_t left = static_cast<int32_t>(x * window.stride_w) - window.pad_left;
+  Sums sum[kPixels];
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) sum[i] = load_sums(row.start);
+  for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
+    const int32_t y = window.first_row(row.y) + static_cast<int32_t>(h * window.dilation_h);
+    const uint8_t* in = call.in.pixel(static_cast<uint32_t>(y), left, row.block);
+    const std::byte* weights = row.taps + size_t{h} * row.quads * 64;
+    for (uint32_t q = 1; q < row.quads; ++q, in += 4 * step, weights += 64) {
+      add_columns<4, kDense>(in, stride, step, weights, sum);
+    }
+    add_columns<kLast, kDense>(in, stride, step, weights, sum);
+  }
+  const Requantize requantize = {row.multipliers, call.out.shape.zero, call.low, call.high};
+  uint8_t* out = call.out.pixel(row.y, static_cast<int32_t>(x), row.block);
+  if constexpr (kPixels == 1) {
+    store_bytes<1>(out, sum, requantize);
+  } else {
+    store_bytes<4>(out, sum, requantize);
+    store_bytes<kPixels - 4>(out + 4 * kLanes, sum + 4, requantize);
+  }
+}
+
+// The last tile is moved left to end with the row, computing a few pixels twice.
+template <int kLast, bool kDense>
+void quant_depthwise_row(const QuantDepthwiseRow& row, uint32_t width) {
+  constexpr uint32_t kTile = kQuantDepthwisePixels;
+  if (width < kTile) {
+    for (uint32_t x = 0; x < width; ++x) quant_depthwise_tile<1, kLast, kDense>(row, x);
+    return;
+  }
+  for (uint32_t x = 0; x < width; x += kTile) {
+    quant_depthwise_tile<kQuantDepthwisePixels, kLast, kDense>(row, x + kTile <= width ? x : width - kTile);
+  }
+}
+
+using QuantDepthwiseRowFn = void (*)(const QuantDepthwiseRow&, uint32_t width);
+inline QuantDepthwiseRowFn pick_quant_depthwise(const Window& window) {
+  const bool dense = window.dilation_w == 1;
+  switch (window.kernel_w % 4) {
+    case 1:
+      return dense ? quant_depthwise_row<1, true> : quant_depthwise_row<1, false>;
+    case 2:
+      return dense ? quant_depthwise_row<2, true> : quant_depthwise_row<2, false>;
+    case 3:
+      return dense ? quant_depthwise_row<3, true> : quant_depthwise_row<3, false>;
+  }
+  return dense ? quant_depthwise_row<4, true> : quant_depthwise_row<4, false>;
+}
+
+// The bias and what kernel rows outside the input add to it.
+inline void start_of_row(const QuantDepthwiseRow& row, const std::byte* bias, int32_t* start) {
+  const uint8_t zero = row.call->in.shape.zero;
+  const uint8_t quad_of_zeros[4] = {zero, zero, zero, zero};
+  const Splat x = splat(quad_of_zeros);
+  Sums sum = load_sums(reinterpret_cast<const int32_t*>(bias));
+  for (uint32_t h = 0; h < row.call->window.kernel_h; ++h) {
+    if (h >= row.rows.begin && h < row.rows.end) continue;
+    for (uint32_t q = 0; q < row.quads; ++q) {
+      sum = dot(sum, x, load_weights(row.taps + (size_t{h} * row.quads + q) * 64));
+    }
+  }
+  store_sums(start, sum);
+}
+
+void quant_depthwise(const QuantDepthwiseCall& call) {
+  const QuantDepthwiseRowFn run = pick_quant_depthwise(call.window);
+  const uint32_t quads = (call.window.kernel_w + 3u) / 4;
+  const size_t block_bytes = kLanes * 8 + size_t{call.window.kernel_h} * quads * 64;
+  alignas(64) int32_t start[kLanes];
+  for (uint32_t b = 0; b < call.block_count; ++b) {
+    const std::byte* weights = call.weights + b * block_bytes;
+    for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
+      const QuantDepthwiseRow row = {&call,
+                                     y,
+                                     call.block_begin + b,
+                                     positions_in_height(call.window, y, call.in.shape.height),
+                                     weights + kLanes * 8,
+                                     quads,
+                                     start,
+                                     reinterpret_cast<const float*>(weights) + kLanes};
+      start_of_row(row, weights, start);
+      run(row, call.out.shape.width);
+    }
+  }
+}
+
+}  // namespace carrel::CARREL_ROWS_ISA
