@@ -1,0 +1,40 @@
+"""Finished scenarios, a line of JSON each, with the commit they are of: an interrupted run goes on where it was."""
+import json
+import subprocess
+
+from engines import ROOT
+
+
+def commit():
+    """Of the tree that is measured; changes that are not committed show."""
+    return subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=ROOT,
+                          capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Results:
+    def __init__(self, path, fresh):
+        self.path, self.commit, self.rows = path, commit(), {}
+        if fresh:
+            path.unlink(missing_ok=True)
+        if path.exists():
+            self._read()
+
+    def _read(self):
+        for line in self.path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # the line at which an earlier run was interrupted
+            if entry["commit"] == self.commit:
+                self.rows[entry["key"]] = entry["row"]
+
+    def __contains__(self, key):
+        return key in self.rows
+
+    def __getitem__(self, key):
+        return self.rows[key]
+
+    def add(self, key, row):
+        self.rows[key] = row
+        with self.path.open("a") as out:
+            out.write(json.dumps({"commit": self.commit, "key": key, "row": row}) + "\n")
