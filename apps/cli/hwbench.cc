@@ -6,6 +6,7 @@
 #include "apps/cli/progress.h"
 #include "compiler/machine/layer_speed.h"
 #include "compiler/machine/peak.h"
+#include "compiler/machine/quant_speed.h"
 #include "compiler/machine/region.h"
 #include "compiler/machine/timing.h"
 #include "compiler/machine/together.h"
@@ -28,6 +29,30 @@ Candidate time_candidate(const machine::LayerShape& shape, IsaLevel isa) {
   }
   const double flops = trial.flops() / seconds;
   return {isa_name(isa), flops, flops / peak, isa == isa_level(detect_cpu())};
+}
+
+Candidate time_quantized(const machine::LayerShape& shape, const char* name, CpuMask cpu) {
+  constexpr int kTurns = 6;
+  const machine::QuantTrial trial(shape, cpu);
+  double seconds = 1e9, peak = 0;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    peak = std::max(peak, machine::vnni_ops(cpu, kSeconds / 4 / kTurns));
+    seconds = std::min(seconds, machine::seconds_per_call(kSeconds / kTurns, [&] { trial.run(); }));
+  }
+  const double ops = trial.operations() / seconds;
+  return {name, ops, peak > 0 ? ops / peak : 0, false};
+}
+
+// Every selection that some machine with fewer features than this one would make; the last is this one's.
+std::vector<Candidate> time_all_quantized(const machine::LayerShape& shape) {
+  const CpuMask here = detect_cpu(), avx2 = here & ~CpuMask{kCpuAvx512 | kCpuVnni};
+  std::vector<Candidate> all = {time_quantized(shape, "generic", kCpuGeneric)};
+  if (here & kCpuAvx2) all.push_back(time_quantized(shape, "avx2", avx2 & ~CpuMask{kCpuAvxVnni}));
+  if (here & kCpuAvxVnni) all.push_back(time_quantized(shape, "avx-vnni", avx2));
+  if (here & kCpuAvx512) all.push_back(time_quantized(shape, "avx512", here & ~CpuMask{kCpuVnni}));
+  if (here & kCpuVnni) all.push_back(time_quantized(shape, "avx512-vnni", here));
+  all.back().picked = true;
+  return all;
 }
 
 std::vector<Bandwidth> measure_bandwidths(const std::vector<machine::Region>& regions) {
@@ -62,7 +87,7 @@ machine::CipherSpeed measure_cipher(const std::vector<machine::Region>& regions)
 std::vector<LayerResult> measure_layers() {
   std::vector<LayerResult> layers;
   for (const machine::LayerShape& shape : machine::layer_shapes()) {
-    LayerResult layer{shape.name, shape.fits_l2, {}};
+    LayerResult layer{shape.name, shape.fits_l2, {}, time_all_quantized(shape)};
     for (uint8_t level = 0; level <= static_cast<uint8_t>(isa_level(detect_cpu())); ++level) {
       layer.candidates.push_back(time_candidate(shape, static_cast<IsaLevel>(level)));
     }
@@ -71,23 +96,17 @@ std::vector<LayerResult> measure_layers() {
   return layers;
 }
 
-std::vector<double> picked_fractions(const HardwareReport& report) {
+}  // namespace
+
+std::vector<double> HardwareReport::picked_fractions(std::vector<Candidate> LayerResult::*kind) const {
   std::vector<double> fractions;
-  for (const LayerResult& layer : report.layers) {
-    for (const Candidate& c : layer.candidates) {
+  for (const LayerResult& layer : layers) {
+    for (const Candidate& c : layer.*kind) {
       if (layer.fits_l2 && c.picked) fractions.push_back(c.peak_fraction);
     }
   }
   std::sort(fractions.begin(), fractions.end());
   return fractions;
-}
-
-}  // namespace
-
-double HardwareReport::least_fraction() const { return picked_fractions(*this).front(); }
-double HardwareReport::median_fraction() const {
-  const std::vector<double> sorted = picked_fractions(*this);
-  return sorted[sorted.size() / 2];
 }
 
 HardwareReport measure_hardware(uint32_t threads) {

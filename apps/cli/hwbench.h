@@ -29,6 +29,7 @@ struct LayerResult {
   std::string shape;
   bool fits_l2 = false;
   std::vector<Candidate> candidates;
+  std::vector<Candidate> quantized;  // u8 x s8; peak_fraction is 0 without VNNI
 };
 struct HardwareReport {
   uint32_t threads = 1;  // that peaks, bandwidths and cipher are the sum of
@@ -39,9 +40,8 @@ struct HardwareReport {
   EngineCost process, inproc;
   std::vector<LayerResult> layers;
 
-  // The least and the median fraction of peak that the picked kernels reach on layers that fit L2.
-  double least_fraction() const;
-  double median_fraction() const;
+  // Fractions of peak that the picked kernels reach on layers that fit L2, ascending.
+  std::vector<double> picked_fractions(std::vector<Candidate> LayerResult::*kind) const;
 };
 
 // Takes about half a minute. Ends the command with a line where something cannot be measured at all.

@@ -22,7 +22,7 @@ constexpr LayerShape kShapes[] = {
     {"3x3 64-64 56x28", 64, 64, 56, 28, 3, 1, true},
     {"1x1 512-2048 7x7", 512, 2048, 7, 7, 1, 1, false},
     {"3x3 512-512 7x7", 512, 512, 7, 7, 3, 1, false},
-    {"3x3 256-256 56x56", 256, 256, 56, 56, 3, 1, false},
+    {"3x3 256-256 14x56", 256, 256, 14, 56, 3, 1, false},
     {"3x3 s2 128-128 56x56", 128, 128, 56, 56, 3, 2, false},
     {"7x7 s2 3-64 224x224", 3, 64, 224, 224, 7, 2, false},
 };
@@ -30,7 +30,7 @@ constexpr LayerShape kShapes[] = {
 CpuMask mask_for(IsaLevel isa) {
   CpuMask cpu = detect_cpu();
   if (isa < IsaLevel::kAvx512) cpu &= ~CpuMask{kCpuAvx512 | kCpuVnni};
-  if (isa < IsaLevel::kAvx2) cpu &= ~CpuMask{kCpuAvx2};
+  if (isa < IsaLevel::kAvx2) cpu &= ~CpuMask{kCpuAvx2 | kCpuAvxVnni};
   return cpu;
 }
 

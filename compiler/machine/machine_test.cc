@@ -5,6 +5,7 @@
 #include "compiler/machine/layer_speed.h"
 #include "compiler/machine/machine.h"
 #include "compiler/machine/peak.h"
+#include "compiler/machine/quant_speed.h"
 #include "compiler/machine/region.h"
 #include "compiler/machine/timing.h"
 #include "compiler/machine/together.h"
@@ -26,6 +27,15 @@ TEST(Machine, KernelsStayBelowThePeakOfTheirInstructionSet) {
     EXPECT_GT(reached, 0);
     EXPECT_LT(reached, 1.5 * peak) << isa_name(isa);  // the clock drifts, but not by so much
   }
+}
+
+TEST(Machine, QuantizedKernelsStayBelowThePeakOfVnni) {
+  const double peak = vnni_ops(detect_cpu(), 10 * kBriefly);
+  if (peak == 0) GTEST_SKIP() << "no VNNI here";
+  const QuantTrial trial(layer_shapes()[0], detect_cpu());
+  const double reached = trial.operations() / seconds_per_call(kBriefly, [&] { trial.run(); });
+  EXPECT_GT(reached, 0);
+  EXPECT_LT(reached, 1.5 * peak);
 }
 
 TEST(Machine, WiderRegistersDoMore) {

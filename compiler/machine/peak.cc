@@ -27,6 +27,7 @@ constexpr double kSums = 12;
 // Half of the registers take products, half sums: as many of either.
 #define CARREL_MUL_OR_ADD_X(r) ".if " #r " & 1\nmulps %%xmm0, %%xmm" #r "\n.else\naddps %%xmm1, %%xmm" #r "\n.endif\n"
 #define CARREL_DOT_Z(r) "vpdpbusd %%zmm0, %%zmm1, %%zmm" #r "\n"
+#define CARREL_DOT_Y(r) "%{vex%} vpdpbusd %%ymm0, %%ymm1, %%ymm" #r "\n"
 
 void fma_loop(IsaLevel isa, long n) {
   switch (isa) {
@@ -36,7 +37,10 @@ void fma_loop(IsaLevel isa, long n) {
   }
 }
 
-void dot_loop(long n) { CARREL_LOOP(CARREL_ZERO_Z, CARREL_DOT_Z, "vzeroupper\n"); }
+void dot_loop(bool wide, long n) {
+  if (wide) CARREL_LOOP(CARREL_ZERO_Z, CARREL_DOT_Z, "vzeroupper\n");
+  else CARREL_LOOP(CARREL_ZERO_Y, CARREL_DOT_Y, "vzeroupper\n");
+}
 
 double flops_per_step(IsaLevel isa) {
   if (isa == IsaLevel::kAvx512) return 2 * 16;
@@ -72,7 +76,7 @@ void fma_loop(IsaLevel, long n) {
                : "+r"(n)::"v0", "v1", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23",
                  "cc");
 }
-void dot_loop(long) {}
+void dot_loop(bool, long) {}
 double flops_per_step(IsaLevel) { return 2 * 4; }
 
 void read_once(IsaLevel, const std::byte* at, size_t bytes) {
@@ -90,9 +94,10 @@ double fma_flops(IsaLevel isa, double budget_seconds) {
 }
 
 double vnni_ops(CpuMask cpu, double budget_seconds) {
-  if ((cpu & kCpuVnni) == 0) return 0;
-  constexpr double kOpsPerStep = 2 * 64;
-  return kLoops * kSums * kOpsPerStep / seconds_per_call(budget_seconds, [] { dot_loop(kLoops); });
+  const bool wide = (cpu & kCpuVnni) != 0;
+  if (!wide && (cpu & kCpuAvxVnni) == 0) return 0;
+  const double ops_per_step = wide ? 2 * 64 : 2 * 32;
+  return kLoops * kSums * ops_per_step / seconds_per_call(budget_seconds, [&] { dot_loop(wide, kLoops); });
 }
 
 double read_bytes_per_second(std::span<const std::byte> memory, double budget_seconds) {
