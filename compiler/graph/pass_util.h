@@ -29,6 +29,8 @@ class PatchBuilder {
   // `node` (outputs included) takes the place of the nodes `old`.
   void replace(std::initializer_list<NodeId> old, Node node);
   ValueId add_const(std::string name, Tensor tensor);
+  ValueId add_const(std::string name, TensorPtr tensor);
+  ValueId add_value(Value value);
   void shunt(ValueId from, ValueId to) { patch_.shunts.emplace_back(from, to); }
   void kill(NodeId id);
   Patch& patch() { return patch_; }

@@ -93,12 +93,20 @@ void PatchBuilder::replace(std::initializer_list<NodeId> old, Node node) {
 }
 
 ValueId PatchBuilder::add_const(std::string name, Tensor tensor) {
+  return add_const(std::move(name), std::make_shared<const Tensor>(std::move(tensor)));
+}
+
+ValueId PatchBuilder::add_const(std::string name, TensorPtr tensor) {
   Value value;
   value.name = std::move(name);
-  value.type = tensor.type;
-  value.shape = tensor.shape;
+  value.type = tensor->type;
+  value.shape = tensor->shape;
   value.shape_known = true;
-  value.constant = std::make_shared<const Tensor>(std::move(tensor));
+  value.constant = std::move(tensor);
+  return add_value(std::move(value));
+}
+
+ValueId PatchBuilder::add_value(Value value) {
   patch_.new_values.push_back(std::move(value));
   return static_cast<ValueId>(value_count_ + patch_.new_values.size() - 1);
 }
@@ -109,14 +117,15 @@ bool is_weight(const Graph& graph, ValueId id) {
   return value.is_const() && value.type == DType::kF32 && !value.constant->data.empty();
 }
 
-Result<Graph> optimize(Graph graph, const FoldFunction& fold) {
-  using Pass = std::function<Result<Patch>(const Graph&)>;
-  const Pass passes[] = {remove_dead, [&](const Graph& g) { return fold_constants(g, fold); },
-                         fuse_bias, fold_batch_norm, fuse_activations};
+namespace {
+
+using Pass = std::function<Result<Patch>(const Graph&)>;
+
+Result<Graph> to_fixed_point(Graph graph, const std::vector<Pass>& passes) {
   for (bool changed = true; changed;) {
     changed = false;
     for (const Pass& pass : passes) {
-      // Each patch removes a node or an indirection, so this ends.
+      // Each patch removes a node or an indirection or moves a kDequantize on, so this ends.
       for (;;) {
         CARREL_ASSIGN(const Patch patch, pass(graph));
         if (patch.empty()) break;
@@ -126,6 +135,18 @@ Result<Graph> optimize(Graph graph, const FoldFunction& fold) {
     }
     CARREL_ASSIGN(graph, compact(graph));
   }
+  return graph;
+}
+
+}  // namespace
+
+Result<Graph> optimize(Graph graph, const FoldFunction& fold) {
+  // Weights that no quantized operator takes become floats only after the fusion.
+  CARREL_ASSIGN(graph, to_fixed_point(std::move(graph), {remove_dead, fuse_quantized}));
+  CARREL_ASSIGN(
+      graph, to_fixed_point(std::move(graph),
+                            {remove_dead, [&](const Graph& g) { return fold_constants(g, fold); },
+                             fuse_bias, fold_batch_norm, fuse_activations}));
   CARREL_RETURN_IF_ERROR(verify_graph(graph));
   return graph;
 }

@@ -34,6 +34,10 @@ Result<Patch> fold_batch_norm(const Graph& graph);
 Result<Patch> fuse_bias(const Graph& graph);
 Result<Patch> fuse_activations(
     const Graph& graph);  // Unary into its producer (single use); Mul(x, Sigmoid(x)) to Swish
+// Operators between kDequantize and kQuantize to those on levels (kQConv and so on), and those that
+// move elements to before the kDequantize. Where weights are not symmetric or something is used
+// twice, the pattern stays; it is right as it is.
+Result<Patch> fuse_quantized(const Graph& graph);
 Result<Patch> remove_dead(const Graph& graph);  // nodes no output needs; Identity
 // All passes to a fixed point, then compact() and verify_graph().
 Result<Graph> optimize(Graph graph, const FoldFunction& fold);

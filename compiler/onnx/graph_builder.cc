@@ -3,7 +3,9 @@
 #include <unordered_map>
 
 #include "compiler/graph/patch.h"
+#include "compiler/graph/quantized.h"
 #include "compiler/onnx/names.h"
+#include "compiler/onnx/quantization.h"
 
 namespace carrel {
 namespace {
@@ -32,6 +34,7 @@ class GraphBuilder {
     if (!unsupported_.empty()) return unsupported_error();
     CARREL_RETURN_IF_ERROR(add_outputs());
     name_values();
+    shift_to_uint8(&build_.graph);
     CARREL_RETURN_IF_ERROR(drop_dead());
     CARREL_RETURN_IF_ERROR(check_types());
     if (!unsupported_.empty()) return unsupported_error();
@@ -61,7 +64,7 @@ class GraphBuilder {
 
   // As tensor_reader.h: floats as float32, integers as int64.
   static Tensor canonical(const Tensor& tensor) {
-    if (tensor.type == DType::kF32) return tensor;
+    if (tensor.type == DType::kF32 || is_narrow(tensor.type)) return tensor;
     if (tensor.type != DType::kF64) return Tensor::from_i64(tensor.shape, tensor.to_i64());
     Tensor floats = Tensor::zeros(DType::kF32, tensor.shape);
     for (size_t i = 0; i < floats.f32().size(); ++i) {
@@ -110,7 +113,8 @@ class GraphBuilder {
     const size_t reported = unsupported_.size();
     CARREL_ASSIGN(value.shape, input_shape(input, name));
     if (unsupported_.size() != reported) return ok_status();
-    if (type != onnx::TensorProto::FLOAT) {
+    const bool narrow = type == onnx::TensorProto::UINT8 || type == onnx::TensorProto::INT8;
+    if (type != onnx::TensorProto::FLOAT && !narrow) {
       const std::string type_name = onnx::TensorProto_DataType_Name(type);
       report(name, "Input", "type " + (type_name.empty() ? std::to_string(type) : type_name));
       // The shape of an integer input may still be of use to what follows.
@@ -119,8 +123,32 @@ class GraphBuilder {
     }
     const ValueId id = build_.graph.add_value(std::move(value));
     build_.graph.inputs.push_back(id);
-    ids_[input.name()] = id;
+    ids_[input.name()] = narrow ? quantized_input(id, type) : id;
     return ok_status();
+  }
+
+  // Integers cross the boundary as floats.
+  ValueId quantized_input(ValueId id, int type) {
+    const bool is_signed = type == onnx::TensorProto::INT8;
+    Value levels = build_.graph.value(id);
+    levels.name += ".levels";
+    levels.type = is_signed ? DType::kI8 : DType::kU8;
+    Node node = unit_step(OpType::kQuantize, build_.graph.value(id).name, id);
+    if (is_signed) node.attributes.ints["signed"] = {1};
+    node.outputs = {build_.graph.add_value(std::move(levels))};
+    build_.graph.add_node(node);
+    return node.outputs[0];
+  }
+
+  // A kQuantize or kDequantize that changes no number.
+  static Node unit_step(OpType op, const std::string& name, ValueId input) {
+    Node node;
+    node.op = op;
+    node.name = name;
+    node.inputs = {input};
+    node.attributes.floats["scale"] = {1};
+    node.attributes.ints["zero"] = {0};
+    return node;
   }
 
   Result<Shape> input_shape(const onnx::ValueInfoProto& input, const std::string& name) {
@@ -178,7 +206,7 @@ class GraphBuilder {
       const auto it = ids_.find(name);
       // Follows from a node already reported.
       if (!name.empty() && it == ids_.end()) return ok_status();
-      inputs.push_back(name.empty() ? kNoValue : it->second);
+      inputs.push_back(name.empty() ? kNoValue : entry->narrow ? it->second : widened(it->second));
     }
     for (int i = 0; i < entry->min_inputs; ++i) {
       if (static_cast<size_t>(i) >= inputs.size() || inputs[static_cast<size_t>(i)] == kNoValue) {
@@ -197,6 +225,19 @@ class GraphBuilder {
     CARREL_RETURN_IF_ERROR(status);
     bind_outputs(proto, label, context.outputs());
     return ok_status();
+  }
+
+  // An int8 or uint8 constant as int64.
+  ValueId widened(ValueId id) {
+    const Value& value = build_.graph.value(id);
+    if (!value.is_const() || !is_narrow(value.type)) return id;
+    const auto [it, fresh] = widened_.emplace(id, kNoValue);
+    if (fresh) {
+      const Tensor wide = Tensor::from_i64(value.shape, value.constant->to_i64());
+      build_.folded_bytes += wide.data.size();
+      it->second = build_.graph.add_const(value.name, wide);
+    }
+    return it->second;
   }
 
   void bind_outputs(const onnx::NodeProto& proto, const std::string& label,
@@ -227,13 +268,18 @@ class GraphBuilder {
                      printable(output.name()).c_str());
       }
       ValueId id = it->second;
-      if (graph.value(id).is_const() || !taken.insert(id).second) {
+      const bool narrow = is_narrow(graph.value(id).type);
+      if (graph.value(id).is_const()) id = widened(id);
+      if (narrow || graph.value(id).is_const() || !taken.insert(id).second) {
         Value copy = graph.value(id);
         copy.constant = nullptr;
-        Node identity;
-        identity.op = OpType::kIdentity;
-        identity.name = printable(output.name());
-        identity.inputs = {id};
+        Node identity = unit_step(OpType::kDequantize, printable(output.name()), id);
+        if (is_narrow(copy.type)) {
+          copy.type = DType::kF32;
+        } else {
+          identity.op = OpType::kIdentity;
+          identity.attributes = {};
+        }
         id = graph.add_value(std::move(copy));
         identity.outputs = {id};
         graph.add_node(std::move(identity));
@@ -261,13 +307,13 @@ class GraphBuilder {
     }
   }
 
-  // Only float32, and something of it, flows at run time.
+  // Only float32 and uint8, and something of it, flows at run time.
   Status check_types() {
     for (const Node& node : build_.graph.nodes) {
       if (node.dead) continue;
       for (ValueId id : node.outputs) {
         const Value& value = build_.graph.value(id);
-        if (value.type != DType::kF32) {
+        if (value.type != DType::kF32 && value.type != DType::kU8) {
           report(node.name, op_name(node.op), std::string("type ") + dtype_name(value.type));
         } else if (value.shape.count() == 0) {
           report(node.name, op_name(node.op), "an empty result");
@@ -283,6 +329,7 @@ class GraphBuilder {
   std::vector<std::string>& unsupported_;
   Build build_;
   std::unordered_map<std::string, ValueId> ids_;
+  std::unordered_map<ValueId, ValueId> widened_;
 };
 
 }  // namespace

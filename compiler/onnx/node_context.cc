@@ -182,6 +182,8 @@ Status NodeContext::fold(const Node& node) {
   for (ValueId id : node.inputs) {
     if (id != kNoValue && !graph.value(id).is_const()) return ok_status();
   }
+  // What optimize() may fuse with the operator it feeds.
+  if (node.op == OpType::kDequantizeConst) return ok_status();
   if (!build_.options->fold || !fold_is_cheap(graph, node)) return ok_status();
   for (ValueId id : node.outputs) {
     const Value& value = graph.value(id);

@@ -106,6 +106,7 @@ struct OperatorEntry {
   Handler handler;
   int min_inputs;  // these may not be omitted
   int max_inputs;
+  bool narrow = false;  // takes int8 and uint8 constants as they are; others get them as int64
 };
 // Null if carrel does not know the operator.
 const OperatorEntry* find_operator(const std::string& name);
@@ -125,5 +126,7 @@ std::span<const OperatorEntry> shape_operators();
 std::span<const OperatorEntry> movement_operators();
 std::span<const OperatorEntry> resize_operators();
 std::span<const OperatorEntry> constant_operators();
+std::span<const OperatorEntry> quantize_operators();
+std::span<const OperatorEntry> integer_operators();
 
 }  // namespace carrel

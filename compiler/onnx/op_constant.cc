@@ -4,7 +4,7 @@
 
 #include "base/half.h"
 #include "compiler/graph/fold_cost.h"
-#include "compiler/onnx/node_context.h"
+#include "compiler/onnx/quantization.h"
 
 namespace carrel {
 namespace {
@@ -203,6 +203,11 @@ Status import_cast(NodeContext& context) {
   const int64_t to = context.int_attribute("to", 0);
   if (to == onnx::TensorProto::FLOAT && context.in(0).type == DType::kF32) {
     context.set_output(0, context.input(0));
+    return ok_status();
+  }
+  if (to == onnx::TensorProto::FLOAT && !context.is_const(0) && is_narrow(context.in(0).type)) {
+    CARREL_ASSIGN(const ValueId levels, float_levels(context, context.input(0)));
+    context.set_output(0, levels);
     return ok_status();
   }
   if (!is_float_type(to) && !is_int_type(to)) {

@@ -5,8 +5,7 @@ namespace carrel {
 namespace {
 
 // Kernel size from the weight; kernel_shape, where given, must say the same.
-Result<std::vector<int64_t>> weight_kernel(NodeContext& context, int spatial) {
-  const Shape& weight = context.shape(1);
+Result<std::vector<int64_t>> weight_kernel(NodeContext& context, const Shape& weight, int spatial) {
   if (weight.rank() != spatial + 2) {
     return context.invalid("its weight has %d dimensions, its input %d", weight.rank(),
                            spatial + 2);
@@ -21,14 +20,10 @@ Result<std::vector<int64_t>> weight_kernel(NodeContext& context, int spatial) {
 }
 
 Status import_conv(NodeContext& context) {
-  CARREL_ASSIGN(const int spatial, spatial_rank(context));
-  CARREL_ASSIGN(std::vector<int64_t> kernel, weight_kernel(context, spatial));
-  CARREL_ASSIGN(Window window, read_window(context, std::move(kernel)));
-  CARREL_RETURN_IF_ERROR(resolve_auto_pad(context, &window));
-  Node node = context.make(OpType::kConv, {context.input(0), context.input(1), context.input(2)});
-  set_window(window, &node);
-  node.attributes.ints["group"] = {context.int_attribute("group", 1)};
-  return context.finish(std::move(node));
+  CARREL_ASSIGN(const ValueId y,
+                emit_conv(context, context.input(0), context.input(1), context.input(2)));
+  context.set_output(0, y);
+  return ok_status();
 }
 
 // Pads from output_shape or auto_pad: total = stride (in - 1) + output_padding + span - out, the
@@ -65,7 +60,7 @@ Status resolve_transposed_pads(NodeContext& context, const std::vector<int64_t>&
 
 Status import_conv_transpose(NodeContext& context) {
   CARREL_ASSIGN(const int spatial, spatial_rank(context));
-  CARREL_ASSIGN(std::vector<int64_t> kernel, weight_kernel(context, spatial));
+  CARREL_ASSIGN(std::vector<int64_t> kernel, weight_kernel(context, context.shape(1), spatial));
   CARREL_ASSIGN(Window window, read_window(context, std::move(kernel)));
   std::vector<int64_t> extra = context.ints_attribute("output_padding");
   if (extra.empty()) extra.assign(static_cast<size_t>(spatial), 0);
@@ -94,6 +89,18 @@ constexpr OperatorEntry kOperators[] = {
 };
 
 }  // namespace
+
+Result<ValueId> emit_conv(NodeContext& context, ValueId x, ValueId weight, ValueId bias) {
+  CARREL_ASSIGN(const int spatial, spatial_rank(context));
+  CARREL_ASSIGN(std::vector<int64_t> kernel,
+                weight_kernel(context, context.value(weight).shape, spatial));
+  CARREL_ASSIGN(Window window, read_window(context, std::move(kernel)));
+  CARREL_RETURN_IF_ERROR(resolve_auto_pad(context, &window));
+  Node node = context.make(OpType::kConv, {x, weight, bias});
+  set_window(window, &node);
+  node.attributes.ints["group"] = {context.int_attribute("group", 1)};
+  return context.emit(std::move(node));
+}
 
 std::span<const OperatorEntry> conv_operators() { return kOperators; }
 

@@ -11,7 +11,8 @@ const OperatorEntry* find_operator(const std::string& name) {
     for (const auto family :
          {conv_operators(), pool_operators(), activation_operators(), elementwise_operators(),
           norm_operators(), matrix_operators(), reduce_operators(), shape_operators(),
-          movement_operators(), resize_operators(), constant_operators()}) {
+          movement_operators(), resize_operators(), constant_operators(),
+          quantize_operators(), integer_operators()}) {
       for (const OperatorEntry& entry : family) table->emplace(entry.name, &entry);
     }
     return table;

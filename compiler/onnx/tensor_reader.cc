@@ -38,6 +38,12 @@ bool is_float_type(int type) {
          type == Proto::BFLOAT16;
 }
 
+DType kept_type(int type) {
+  if (type == Proto::INT8) return DType::kI8;
+  if (type == Proto::UINT8) return DType::kU8;
+  return is_float_type(type) ? DType::kF32 : DType::kI64;
+}
+
 Error invalid(const Proto& proto, const char* reason) {
   return Error(ErrorCode::kInvalidInput, "tensor %s: %s", printable(proto.name()).c_str(), reason);
 }
@@ -73,6 +79,8 @@ void decode(int type, const void* bytes, Tensor* tensor) {
   switch (type) {
     case Proto::FLOAT:
     case Proto::INT64:
+    case Proto::INT8:
+    case Proto::UINT8:
       if (!tensor->data.empty()) std::memcpy(tensor->data.data(), bytes, tensor->data.size());
       return;
     case Proto::DOUBLE:
@@ -86,12 +94,6 @@ void decode(int type, const void* bytes, Tensor* tensor) {
       return;
     case Proto::INT32:
       widen_ints<int32_t>(bytes, tensor);
-      return;
-    case Proto::INT8:
-      widen_ints<int8_t>(bytes, tensor);
-      return;
-    case Proto::UINT8:
-      widen_ints<uint8_t>(bytes, tensor);
       return;
     default:
       convert<uint8_t, int64_t>(bytes, tensor, [](uint8_t v) { return int64_t{v != 0}; });
@@ -140,6 +142,10 @@ bool decode_field(const Proto& proto, Tensor* tensor) {
       return copy_field<decltype(proto.int32_data()), float>(
           proto.int32_data(), tensor,
           [](int32_t v) { return f32_from_bf16(static_cast<uint16_t>(v)); });
+    case Proto::INT8:
+    case Proto::UINT8:
+      return copy_field<decltype(proto.int32_data()), uint8_t>(
+          proto.int32_data(), tensor, [](int32_t v) { return static_cast<uint8_t>(v); });
     default:
       return copy_field<decltype(proto.int32_data()), int64_t>(
           proto.int32_data(), tensor, [](int32_t v) { return static_cast<int64_t>(v); });
@@ -161,7 +167,7 @@ Status read_stored(Proto* proto, const std::string& folder, uint64_t count, Tens
   const uint64_t wanted_bytes = count * dtype_size(tensor->type);
   if (proto->data_location() == Proto::EXTERNAL) {
     CARREL_ASSIGN(std::vector<std::byte> stored, read_external_data(*proto, folder, bytes));
-    if (type == Proto::FLOAT || type == Proto::INT64) {
+    if (bytes == wanted_bytes) {
       tensor->data = std::move(stored);
       return ok_status();
     }
@@ -199,7 +205,7 @@ Result<Tensor> read_tensor(Proto* proto, const std::string& folder) {
   if (proto->has_segment()) return invalid(*proto, "it is stored in segments");
   CARREL_ASSIGN(const Shape shape, read_shape(*proto));
   Tensor tensor;
-  tensor.type = is_float_type(type) ? DType::kF32 : DType::kI64;
+  tensor.type = kept_type(type);
   tensor.shape = shape;
   CARREL_RETURN_IF_ERROR(read_stored(proto, folder, static_cast<uint64_t>(shape.count()), &tensor));
   if (tensor.type == DType::kF32) CARREL_RETURN_IF_ERROR(check_finite(*proto, tensor));

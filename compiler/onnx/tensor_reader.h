@@ -9,8 +9,8 @@
 
 namespace carrel {
 
-// Reads `proto` and releases its bytes. float16, bfloat16 and double become float32; int32, int8,
-// uint8 and bool become int64. `folder` is where external files lie; a path that leaves it is
+// Reads `proto` and releases its bytes. float16, bfloat16 and double become float32; int32 and bool
+// become int64; int8 and uint8 stay. `folder` is where external files lie; a path that leaves it is
 // refused. Errors: kInvalidInput naming the tensor (sizes, NaN, infinity in more than one element,
 // external file missing), kUnsupported: a type that carrel has no use for.
 Result<Tensor> read_tensor(onnx::TensorProto* proto, const std::string& folder);

@@ -20,5 +20,7 @@ Result<Window> read_window(NodeContext& context, std::vector<int64_t> kernel);
 // keeps them.
 Status resolve_auto_pad(NodeContext& context, Window* window);
 void set_window(const Window& window, Node* node);
+// A Conv with the node's window attributes; x has the shape of the node's input 0.
+Result<ValueId> emit_conv(NodeContext& context, ValueId x, ValueId weight, ValueId bias);
 
 }  // namespace carrel

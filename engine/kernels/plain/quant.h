@@ -11,7 +11,7 @@ struct Levels {
 };
 
 // Branch-free; NaN gives `low`.
-inline float clamp_f32(float v, float low, float high) {
+inline float bounded(float v, float low, float high) {
   v = select_f32(v > low, v, low);
   return select_f32(v < high, v, high);
 }
@@ -20,8 +20,8 @@ inline float clamp_f32(float v, float low, float high) {
 inline float to_level(float v, const Levels& levels) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: the sum's last bit counts ones
   constexpr float kFar = 65536.0f;       // beyond every level, within what kRound rounds
-  const float rounded = clamp_f32(v, -kFar, kFar) + kRound - kRound;
-  return clamp_f32(rounded + levels.zero, levels.low, levels.high);
+  const float rounded = bounded(v, -kFar, kFar) + kRound - kRound;
+  return bounded(rounded + levels.zero, levels.low, levels.high);
 }
 
 inline bool is_level(int64_t v) { return v >= 0 && v <= 255; }
