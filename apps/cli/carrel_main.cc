@@ -54,6 +54,7 @@ int run(int argc, char** argv) {
   app.footer(kFooter);
   carrel::cli::add_zoo(app);
   carrel::cli::add_keygen(app);
+  carrel::cli::add_quantize(app);
   carrel::cli::add_seal(app);
   carrel::cli::add_inspect(app);
   carrel::cli::add_verify(app);

@@ -36,6 +36,7 @@ inline void ok_or_fail(const Status& status, const std::string& where) {
 // Each adds its subcommand, with help and an example, to `app`.
 void add_zoo(CLI::App& app);
 void add_keygen(CLI::App& app);
+void add_quantize(CLI::App& app);
 void add_seal(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_verify(CLI::App& app);

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "apps/cli/calibration.h"
 #include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
@@ -9,6 +10,8 @@
 #include "apps/cli/progress.h"
 #include "apps/common/machine_file.h"
 #include "base/bytes.h"
+#include "compiler/eval/eval.h"
+#include "compiler/graph/patch.h"
 #include "compiler/seal/seal.h"
 
 namespace carrel::cli {
@@ -17,6 +20,7 @@ namespace {
 struct Options {
   std::string model, output, key;
   std::string precision = "fp32";
+  CalibrationOptions calibration;
   std::vector<uint64_t> budgets = {4 * kMiB, 8 * kMiB, 16 * kMiB, 64 * kMiB};
   std::vector<uint32_t> threads = {1, 2};
   std::vector<std::string> strategies = {"auto"};
@@ -54,10 +58,31 @@ void report(const Options& options, const ModelId& id, const std::vector<std::st
              options.precision, info.programs.size(), hex(id));
 }
 
+Graph network(const Options& options) {
+  const Graph graph = import_or_fail(options.model, parse_symbols(options.dims));
+  if (options.precision != "int8") return graph;
+  QuantizeReport report;
+  Graph quantized = quantize_or_fail(graph, options.model, options.calibration, &report);
+  return value_or_fail(optimize(std::move(quantized), eval_node), options.model);
+}
+
+// Calibration and precision ask for each other.
+void check_calibration(const Options& options) {
+  const bool int8 = options.precision == "int8";
+  if (int8 && options.calibration.inputs.paths.empty()) {
+    throw CLI::ValidationError("--precision", "int8 needs --calibrate with inputs like those of use");
+  }
+  if (!int8 && !options.calibration.inputs.paths.empty()) {
+    throw CLI::ValidationError("--calibrate", "is for --precision int8");
+  }
+}
+
 void run(const Options& options) {
   const OwnerKey key(options.key);
-  check_outputs({options.output}, {options.model, options.key});
-  const Graph graph = import_or_fail(options.model, parse_symbols(options.dims));
+  std::vector<std::string> read = options.calibration.inputs.paths;
+  read.insert(read.end(), {options.model, options.key});
+  check_outputs({options.output}, read);
+  const Graph graph = network(options);
   SealOptions seal;
   seal.stored = options.precision == "fp16" ? StoredType::kF16 : StoredType::kF32;
   seal.programs = requests(options);
@@ -82,8 +107,8 @@ void add_seal(CLI::App& app) {
   command->add_option("-o,--output", options->output, "sealed file to write")->required()->type_name("MODEL.carrel")
       ->check(check_file_name);
   command->add_option("--key", options->key, "key file (carrel keygen)")->required()->type_name("KEY");
-  command->add_option("--precision", options->precision, "how weights are stored")
-      ->check(CLI::IsMember({"fp32", "fp16"}))->capture_default_str();
+  command->add_option("--precision", options->precision, "how weights are stored; int8 calibrates and quantizes first")
+      ->check(CLI::IsMember({"fp32", "fp16", "int8"}))->capture_default_str();
   CLI::Option* budgets =
       add_sizes(command, "--memory", &options->budgets, "budgets to seal programs for [4MiB 8MiB 16MiB 64MiB]");
   command->add_option("--threads", options->threads, "thread counts to seal programs for")
@@ -94,9 +119,11 @@ void add_seal(CLI::App& app) {
       ->check(CLI::IsMember({"generic", "avx2", "avx512"}))->capture_default_str();
   command->add_option("--dim", options->dims, "value of a symbolic dimension")->type_name("NAME=VALUE");
   command->add_flag("--json", options->json, "print one JSON object");
+  add_calibration_options(command, &options->calibration);
   add_example(command, "carrel seal resnet50.onnx -o resnet50.carrel --key my.key --memory 8MiB 16MiB");
   command->callback([options, budgets] {
     options->budgets_given = budgets->count() > 0;
+    check_calibration(*options);
     run(*options);
   });
 }

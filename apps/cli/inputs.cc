@@ -102,7 +102,7 @@ Shape picture_shape(const Graph& graph, const std::string& path) {
 }
 
 void check_arrays(const InputOptions& options, const std::string& path) {
-  if (options.paths.size() > 1) fail("--input takes one .npy or .npz file, or pictures");
+  if (options.paths.size() > 1) fail(path + ": give one .npy or .npz file, or pictures");
   if (options.mean || options.std || options.scale || options.size || options.crop) {
     fail(path + ": --mean, --std, --scale, --size and --crop are for pictures; arrays are taken as they are");
   }
@@ -111,12 +111,16 @@ void check_arrays(const InputOptions& options, const std::string& path) {
 }  // namespace
 
 void add_input_options(CLI::App* command, InputOptions* options) {
+  command->add_option("--input", options->paths, ".npy, .npz, or pictures (JPEG, PNG), each an image of the batch")
+      ->required()->type_name("FILE");
+  add_picture_options(command, options);
+}
+
+void add_picture_options(CLI::App* command, InputOptions* options) {
   const auto channels = [&](const std::string& name, std::optional<std::array<float, 3>>* out, const char* help) {
     const auto parse = [name, out](const std::string& text) { *out = parse_channels(text, name); };
     command->add_option_function<std::string>(name, parse, help)->type_name("R,G,B");
   };
-  command->add_option("--input", options->paths, ".npy, .npz, or pictures (JPEG, PNG), each an image of the batch")
-      ->required()->type_name("FILE");
   channels("--mean", &options->mean, "subtracted per channel after --scale");
   channels("--std", &options->std, "divides per channel");
   command->add_option("--scale", options->scale, "factor of pixels 0..255 [1/255]")->type_name("S");

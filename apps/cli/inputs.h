@@ -18,7 +18,9 @@ struct InputOptions {
   std::optional<double> scale, crop;
 };
 
-// --input and how pictures are prepared. What is not a number, or not R,G,B or HxW, is wrong usage.
+// How pictures are prepared. What is not a number, or not R,G,B or HxW, is wrong usage.
+void add_picture_options(CLI::App* command, InputOptions* options);
+// The same and --input.
 void add_input_options(CLI::App* command, InputOptions* options);
 
 // One tensor per input of `graph`, in order. Each file is read once, so that it may be a pipe. Fails with one line about the

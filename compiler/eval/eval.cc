@@ -179,17 +179,24 @@ Status check_inputs(const Graph& graph, const std::vector<Tensor>& inputs) {
   return ok_status();
 }
 
-Result<std::vector<Tensor>> eval_checked(const Graph& graph, const std::vector<Tensor>& inputs) {
+Result<std::vector<Tensor>> eval_checked(const Graph& graph, const std::vector<Tensor>& inputs,
+                                         const Observer& observe) {
   CARREL_RETURN_IF_ERROR(check_inputs(graph, inputs));
   CARREL_ASSIGN(const std::vector<NodeId> order, topological_order(graph));
   Run run(graph);
-  for (size_t i = 0; i < inputs.size(); ++i) run.set(graph.inputs[i], inputs[i]);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (observe) observe(graph.inputs[i], inputs[i]);
+    run.set(graph.inputs[i], inputs[i]);
+  }
   for (NodeId id : order) {
     const Node& node = graph.node(id);
     CARREL_ASSIGN(const std::vector<Value> values, output_values(graph, node));
     CARREL_ASSIGN(std::vector<Tensor> results,
                   run_node(graph, node, values, [&](ValueId v) { return run.get(v); }));
-    for (size_t i = 0; i < results.size(); ++i) run.set(node.outputs[i], std::move(results[i]));
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (observe && node.outputs[i] != kNoValue) observe(node.outputs[i], results[i]);
+      run.set(node.outputs[i], std::move(results[i]));
+    }
     run.release_inputs(node);
   }
   std::vector<Tensor> outputs;
@@ -203,8 +210,9 @@ Result<std::vector<Tensor>> eval_checked(const Graph& graph, const std::vector<T
   return outputs;
 }
 
-// Images [index * dims0, (index + 1) * dims0) of `t`, where dims0 is what the graph takes.
-Tensor part(const Tensor& t, const Shape& shape, size_t index) {
+}  // namespace
+
+Tensor image_of(const Tensor& t, const Shape& shape, size_t index) {
   Tensor out;
   out.type = t.type;
   out.shape = shape;
@@ -213,6 +221,8 @@ Tensor part(const Tensor& t, const Shape& shape, size_t index) {
   out.data.assign(begin, begin + static_cast<std::ptrdiff_t>(bytes));
   return out;
 }
+
+namespace {
 
 // How many times the graph's inputs the given ones are.
 Result<int64_t> batch_factor(const Graph& graph, const std::vector<Tensor>& inputs) {
@@ -244,10 +254,15 @@ Result<std::vector<Tensor>> eval_node(const Graph& graph, const Node& node) try 
   return Error(ErrorCode::kIo, "%s: out of memory", node.name.c_str());
 }
 
-Result<std::vector<Tensor>> eval_graph(const Graph& graph, const std::vector<Tensor>& inputs) try {
-  return eval_checked(graph, inputs);
+Result<std::vector<Tensor>> eval_graph(const Graph& graph, const std::vector<Tensor>& inputs,
+                                       const Observer& observe) try {
+  return eval_checked(graph, inputs, observe);
 } catch (const std::bad_alloc&) {
   return Error(ErrorCode::kIo, "%s: out of memory", graph.name.c_str());
+}
+
+Result<std::vector<Tensor>> eval_graph(const Graph& graph, const std::vector<Tensor>& inputs) {
+  return eval_graph(graph, inputs, nullptr);
 }
 
 Result<std::vector<Tensor>> eval_batch(const Graph& graph, const std::vector<Tensor>& inputs) {
@@ -258,7 +273,7 @@ Result<std::vector<Tensor>> eval_batch(const Graph& graph, const std::vector<Ten
   for (int64_t n = 0; n < factor; ++n) {
     std::vector<Tensor> parts;
     for (size_t i = 0; i < inputs.size(); ++i) {
-      parts.push_back(part(inputs[i], graph.value(graph.inputs[i]).shape, static_cast<size_t>(n)));
+      parts.push_back(image_of(inputs[i], graph.value(graph.inputs[i]).shape, static_cast<size_t>(n)));
     }
     CARREL_ASSIGN(std::vector<Tensor> outputs, eval_graph(graph, parts));
     if (n == 0) {

@@ -1,5 +1,6 @@
 #pragma once
 // Runs graphs in plain memory with the plain operators: constant folding, calibration, tests.
+#include <functional>
 #include <vector>
 
 #include "compiler/graph/graph.h"
@@ -20,8 +21,16 @@ Result<std::vector<Tensor>> eval_node(const Graph& graph, const Node& node);
 // tensors are freed after their last use. Errors: kInvalidInput naming the input or node.
 Result<std::vector<Tensor>> eval_graph(const Graph& graph, const std::vector<Tensor>& inputs);
 
+// The same, showing every input and result as soon as it is there.
+using Observer = std::function<void(ValueId, const Tensor&)>;
+Result<std::vector<Tensor>> eval_graph(const Graph& graph, const std::vector<Tensor>& inputs,
+                                       const Observer& observe);
+
 // Like eval_graph, where dimension 0 of every input may be a multiple n of the graph's: n
 // independent runs, outputs stacked along dimension 0.
 Result<std::vector<Tensor>> eval_batch(const Graph& graph, const std::vector<Tensor>& inputs);
+
+// Part `index` of a stack `t` of tensors of `shape`.
+Tensor image_of(const Tensor& t, const Shape& shape, size_t index);
 
 }  // namespace carrel

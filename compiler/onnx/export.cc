@@ -15,11 +15,25 @@ constexpr int64_t kIrVersion = 8;
 constexpr int64_t kOpset = 17;
 constexpr int kExportBlockBytes = 1 << 20;  // per write(2)
 
+onnx::TensorProto::DataType onnx_type(DType type) {
+  switch (type) {
+    case DType::kI64:
+      return onnx::TensorProto::INT64;
+    case DType::kI32:
+      return onnx::TensorProto::INT32;
+    case DType::kI8:
+      return onnx::TensorProto::INT8;
+    case DType::kU8:
+      return onnx::TensorProto::UINT8;
+    default:
+      return onnx::TensorProto::FLOAT;
+  }
+}
+
 void set_shape(const Value& value, bool symbolic_batch, int64_t batch, onnx::ValueInfoProto* info) {
   info->set_name(value.name);
   onnx::TypeProto_Tensor* type = info->mutable_type()->mutable_tensor_type();
-  type->set_elem_type(value.type == DType::kI64 ? onnx::TensorProto::INT64
-                                                : onnx::TensorProto::FLOAT);
+  type->set_elem_type(onnx_type(value.type));
   onnx::TensorShapeProto* shape = type->mutable_shape();
   for (int i = 0; i < value.shape.rank(); ++i) {
     onnx::TensorShapeProto::Dimension* dim = shape->add_dim();
@@ -60,8 +74,7 @@ void Exporter::write_tensor(const Tensor& tensor, const std::string& tensor_name
   onnx::TensorProto* proto = proto_.add_initializer();
   proto->set_name(tensor_name);
   for (int i = 0; i < tensor.shape.rank(); ++i) proto->add_dims(tensor.shape[i]);
-  proto->set_data_type(tensor.type == DType::kI64 ? onnx::TensorProto::INT64
-                                                  : onnx::TensorProto::FLOAT);
+  proto->set_data_type(onnx_type(tensor.type));
   proto->set_raw_data(tensor.data.data(), tensor.data.size());
 }
 
@@ -121,7 +134,7 @@ Result<onnx::ModelProto> to_model(const Graph& graph) {
     if (value.constant->data.empty() && count > 0) {
       return Error(ErrorCode::kUnsupported, "constant %s has no data to write", value.name.c_str());
     }
-    if (value.type != DType::kF32 && value.type != DType::kI64) {
+    if (value.type == DType::kBool || value.type == DType::kF64) {
       return Error(ErrorCode::kUnsupported, "constant %s: type %s is not written",
                    value.name.c_str(), dtype_name(value.type));
     }

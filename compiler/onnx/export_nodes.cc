@@ -290,6 +290,30 @@ Status Exporter::write_affine(const Node& node, onnx::NodeProto* proto) {
   return ok_status();
 }
 
+// Scale and zero point as inputs; the zero point has the levels' type.
+void Exporter::write_levels(const Node& node, onnx::NodeProto* proto) {
+  const bool constant = node.op == OpType::kDequantizeConst;
+  const Value& levels =
+      graph_.value(node.op == OpType::kQuantize ? node.outputs[0] : node.inputs[0]);
+  Tensor zero = Tensor::zeros(levels.type, Shape{});
+  if (constant) {
+    const Tensor& given = *graph_.value(node.inputs[2]).constant;
+    zero = Tensor::zeros(levels.type, given.shape);
+    const std::vector<int64_t> zeros = given.to_i64();
+    // Little-endian: the low bytes are the narrower integer.
+    const size_t size = dtype_size(levels.type);
+    for (size_t i = 0; i < zeros.size(); ++i)
+      std::memcpy(zero.data.data() + i * size, &zeros[i], size);
+    set_int(proto, "axis", node.attributes.int_or("axis", 0));
+  } else {
+    zero.data[0] = static_cast<std::byte>(node.attributes.int_or("zero", 0));
+    proto->add_input(
+        float_list(node.name + ".scale", {node.attributes.float_or("scale", 1)}, true));
+  }
+  proto->add_input(fresh_name(node.name + ".zero"));
+  write_tensor(zero, proto->input(proto->input_size() - 1));
+}
+
 Status Exporter::write_resize(const Node& node, onnx::NodeProto* proto) {
   const Attributes& attributes = node.attributes;
   const char* const kModes[] = {"nearest", "linear"};
@@ -378,6 +402,11 @@ Status Exporter::write_attributes(const Node& node, onnx::NodeProto* proto) {
       return write_affine(node, proto);
     case OpType::kResize:
       return write_resize(node, proto);
+    case OpType::kQuantize:
+    case OpType::kDequantize:
+    case OpType::kDequantizeConst:
+      write_levels(node, proto);
+      return ok_status();
     case OpType::kPad: {
       const char* const kModes[] = {"constant", "reflect", "edge"};
       set_string(proto, "mode", kModes[attributes.int_or("mode", 0)]);
@@ -395,9 +424,17 @@ Result<onnx::NodeProto*> Exporter::write_operator(const Node& node) {
   if (node.op == OpType::kUnary) {
     return write_unary(node.activation, name(node.inputs[0]), node.name);
   }
-  const char* op = node.op == OpType::kAffine ? "BatchNormalization" : op_name(node.op);
+  if (node.op >= OpType::kQConv) {
+    return Error(ErrorCode::kUnsupported, "node %s: fused quantized operators have no ONNX form",
+                 node.name.c_str());
+  }
+  const char* op = node.op == OpType::kAffine            ? "BatchNormalization"
+                   : node.op == OpType::kDequantizeConst ? "DequantizeLinear"
+                                                         : op_name(node.op);
   std::vector<std::string> inputs;
-  for (ValueId id : node.inputs) inputs.push_back(name(id));
+  // A constant's zero point is written in its levels' type.
+  const size_t count = node.op == OpType::kDequantizeConst ? 2 : node.inputs.size();
+  for (size_t i = 0; i < count; ++i) inputs.push_back(name(node.inputs[i]));
   onnx::NodeProto* proto = add_node(op, node.name);
   for (const std::string& input : inputs) proto->add_input(input);
   CARREL_RETURN_IF_ERROR(write_attributes(node, proto));

@@ -31,6 +31,7 @@ class Exporter {
   Status write_pool(const Node& node, onnx::NodeProto* proto);
   Status write_transposed_pads(const Node& node, onnx::NodeProto* proto);
   Status write_affine(const Node& node, onnx::NodeProto* proto);
+  void write_levels(const Node& node, onnx::NodeProto* proto);
   Status write_resize(const Node& node, onnx::NodeProto* proto);
   // The ONNX node or nodes for `function` from value name `in`; returns the last.
   Result<onnx::NodeProto*> write_unary(const Unary& function, const std::string& in,

@@ -22,10 +22,12 @@ bool read_proto(const fs::path& path, Message* proto) {
   return file && proto->ParseFromIstream(&file);
 }
 
+bool is_narrow(int type) { return type == Proto::UINT8 || type == Proto::INT8; }
+
 // What carrel computes with.
 bool computable(int type) {
   return type == Proto::FLOAT || type == Proto::INT64 || type == Proto::INT32 ||
-         type == Proto::BOOL;
+         type == Proto::BOOL || is_narrow(type);
 }
 
 // Of interest only where they are converted.
@@ -72,6 +74,11 @@ void fill_floats(const Proto& proto, Tensor* tensor) {
   }
 }
 
+void fill_narrow(const Proto& proto, Tensor* tensor) {
+  fill<uint8_t, uint8_t>(
+      elements<uint8_t>(proto, proto.int32_data()), [](uint8_t v) { return v; }, tensor);
+}
+
 void fill_integers(const Proto& proto, Tensor* tensor) {
   switch (proto.data_type()) {
     case Proto::INT64:
@@ -101,21 +108,17 @@ Result<Tensor> to_tensor(const Proto& proto, bool any_float) {
   }
   const bool integer = type == Proto::INT64 || type == Proto::INT32 || type == Proto::BOOL;
   t.type = integer ? DType::kI64 : DType::kF32;
-  integer ? fill_integers(proto, &t) : fill_floats(proto, &t);
+  if (is_narrow(type)) {
+    t.type = type == Proto::UINT8 ? DType::kU8 : DType::kI8;
+    fill_narrow(proto, &t);
+  } else {
+    integer ? fill_integers(proto, &t) : fill_floats(proto, &t);
+  }
   CARREL_ASSIGN(const uint64_t count, t.shape.element_count());
   if (t.data.size() != count * dtype_size(t.type)) {
     return Error(ErrorCode::kInvalidInput, "%s: wrong number of bytes", proto.name().c_str());
   }
   return t;
-}
-
-Tensor to_float(const Tensor& t) {
-  if (t.type == DType::kF32) return t;
-  Tensor floats = Tensor::zeros(DType::kF32, t.shape);
-  for (size_t i = 0; i < floats.f32().size(); ++i) {
-    floats.f32()[i] = static_cast<float>(t.i64()[i]);
-  }
-  return floats;
 }
 
 // files PREFIX0.pb, PREFIX1.pb, ... for the values of the model, in its order.
@@ -153,6 +156,14 @@ void cast_output(const std::string& from, onnx::ValueInfoProto* output, onnx::Gr
 }
 
 }  // namespace
+
+Tensor to_float(const Tensor& t) {
+  if (t.type == DType::kF32) return t;
+  Tensor floats = Tensor::zeros(DType::kF32, t.shape);
+  const std::vector<int64_t> integers = t.to_i64();
+  for (size_t i = 0; i < integers.size(); ++i) floats.f32()[i] = static_cast<float>(integers[i]);
+  return floats;
+}
 
 std::vector<std::string> find_cases(const std::string& data) {
   std::vector<std::string> folders;

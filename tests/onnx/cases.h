@@ -23,7 +23,7 @@ struct TestCase {
   std::string folder;                  // of external data
   std::string model;                   // ONNX bytes
   std::vector<std::string> operators;  // of the file, without duplicates, sorted
-  std::vector<NamedTensor> inputs;     // in the model's order: float32 or int64
+  std::vector<NamedTensor> inputs;     // in the model's order: float32, int64, int8 or uint8
   std::vector<NamedTensor> outputs;    // float32
 };
 
@@ -32,8 +32,11 @@ struct TestCase {
 std::vector<std::string> find_cases(const std::string& data);
 
 // Errors: kInvalidInput if a file is missing or not ONNX; kUnsupported for sequences, optionals and
-// element types other than float32, int64, int32 and bool (for Cast: float16, bfloat16 and float64
+// element types other than float32, int64, int32, int8, uint8 and bool (for Cast: float16, bfloat16 and float64
 // too). `operators` is filled in either way where the model is readable.
 Status load_case(const std::string& folder, TestCase* test);
+
+// The elements as float32.
+Tensor to_float(const Tensor& t);
 
 }  // namespace carrel::conformance

@@ -71,7 +71,14 @@ const std::set<std::string>& promised_operators() {
                                                   "DepthToSpace",
                                                   "SpaceToDepth",
                                                   "Identity",
-                                                  "Dropout"};
+                                                  "Dropout",
+                                                  "QuantizeLinear",
+                                                  "DequantizeLinear",
+                                                  "DynamicQuantizeLinear",
+                                                  "QLinearConv",
+                                                  "QLinearMatMul",
+                                                  "ConvInteger",
+                                                  "MatMulInteger"};
   return kPromised;
 }
 
@@ -207,8 +214,9 @@ twice: imported and evaluated by the plain operators, and imported, optimized, s
 run by the trusted engine (64 MiB, one thread) with its measured peak of memory equal to the planned
 one. Tolerance: 1e-5 + 1e-3 times the expected value, ONNX's own.
 
-carrel computes in float32. Inputs of other types (shapes, axes, indices) are constants of the
-model, and outputs of other types are compared after a Cast to FLOAT. Where a network with all its
+carrel computes in float32 and, for quantized networks, on uint8. Inputs of type int8 and uint8 cross
+as float32 integers; those of other types (shapes, axes, indices) are constants of the model, and
+outputs of other types than float32 are compared after a Cast to FLOAT. Where a network with all its
 float32 inputs at run time is not supported, all but the first are made constants (weights and
 parameters that the cases feed as inputs), then all.
 

@@ -20,7 +20,9 @@ std::string shape_text(const Shape& shape) {
 
 bool frozen(Feed feed, size_t index, const Tensor& tensor) {
   if (feed == Feed::kNone) return true;
-  return tensor.type != DType::kF32 || (feed == Feed::kFirst && index > 0);
+  const bool crosses =
+      tensor.type == DType::kF32 || tensor.type == DType::kU8 || tensor.type == DType::kI8;
+  return !crosses || (feed == Feed::kFirst && index > 0);
 }
 
 // What the importer said about the first node it cannot take, without the node's name.
@@ -56,7 +58,7 @@ Result<std::vector<Tensor>> ordered_inputs(const TestCase& test, const Graph& gr
     if (found == nullptr) {
       return Error(ErrorCode::kInvalidInput, "no data for input %s", graph.value(id).name.c_str());
     }
-    inputs.push_back(*found);
+    inputs.push_back(to_float(*found));
   }
   return inputs;
 }
