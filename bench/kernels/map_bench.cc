@@ -72,6 +72,10 @@ constexpr uint32_t kBlocks = kChannels / kLanes;
 // One function for each entry of the list of kernels; a kernel without one does not compile.
 void add_conv(const RowKernels&) {}       // rows_bench.cc
 void add_depthwise(const RowKernels&) {}  // rows_bench.cc
+void add_winograd_input(const RowKernels&) {}     // winograd_bench.cc, as a whole
+void add_winograd_filter(const RowKernels&) {}
+void add_winograd_multiply(const RowKernels&) {}
+void add_winograd_output(const RowKernels&) {}
 
 void add_pool(const RowKernels& kernels) {
   const auto pool = [](PoolKind kind, Window window, uint32_t height) {

@@ -308,6 +308,7 @@ int main(int argc, char** argv) {
         ->Unit(benchmark::kMicrosecond);
   }
   register_map_benchmarks(kernels);
+  register_winograd_benchmarks(kernels);
   const double vnni_peak = register_quant_benchmarks(kernels, mask);
   if (vnni_peak > 0) std::printf("quantized kernels: measured peak %.1f GOP/s\n", vnni_peak);
   benchmark::RunSpecifiedBenchmarks();

@@ -1,12 +1,13 @@
 #pragma once
-// The parts of bench_rows: convolutions in rows_bench.cc, quantized maps in quant_bench.cc, everything else in
-// map_bench.cc.
+// The parts of bench_rows: convolutions in rows_bench.cc and winograd_bench.cc, quantized maps in quant_bench.cc,
+// all else in map_bench.cc.
 #include "engine/kernels/rows/rows.h"
 
 namespace carrel {
 
-// Registers a benchmark for every kernel but the convolutions, on one 56 x 56 x 64 map.
+// A benchmark for every kernel but the convolutions, on one 56 x 56 x 64 map.
 void register_map_benchmarks(const RowKernels& kernels);
+void register_winograd_benchmarks(const RowKernels& kernels);
 // Registers one for every kernel on quantized maps; returns the measured peak of products of bytes in GOP/s, 0
 // without VNNI.
 double register_quant_benchmarks(const RowKernels& kernels, CpuMask mask);

@@ -8,6 +8,8 @@ namespace {
 
 // The convolution kernels' register tile: pixels that share one load of the weights.
 constexpr double kTilePixels = 14;
+// Of Winograd's planes what stays in L2.
+constexpr double kCacheBytes = 1.5 * (1 << 20);
 
 // Share of a register tile's lanes that do useful work for a slab of `rows` x `width` pixels. Rows narrower than a
 // tile are packed together.
@@ -17,12 +19,69 @@ double tile_use(double rows, double width) {
   return std::max(0.15, pixels / (tiles * kTilePixels));
 }
 
+double winograd_seconds(const NodeWork& w, const MachineFigures& machine, uint32_t actions) {
+  const uint32_t side = winograd_side(w.algorithm);
+  const WinogradFigures& figures = side == 4 ? machine.winograd4 : machine.winograd2;
+  const uint32_t slab_rows = (w.rows + actions - 1) / actions;
+  const WinogradPlanes planes = winograd_planes(side, slab_rows, w.width, w.in_channels);
+  const double slabs = std::max(1.0, std::ceil(static_cast<double>(w.rows) / (planes.tile_rows * side)));
+  const double tiles = static_cast<double>(planes.tiles());
+  const double in_blocks = planes.in_blocks, out_blocks = std::ceil(w.out_channels / 16.0);
+  const double products = 2.0 * planes.points() * tiles * w.in_channels * out_blocks * 16;
+  // Few tiles do not fill the pipelines; planes beyond L2 come more slowly.
+  const double busy = std::min(1.0, tiles / 4);
+  const double excess = static_cast<double>(planes.scratch_bytes(1)) / kCacheBytes - 1;
+  const double slower = 1 + 0.1 * std::clamp(excess, 0.0, 4.0);
+  const double multiply = products * slower / (0.92 * machine.flops_per_second * busy);
+  const double transforms = tiles * (in_blocks * figures.input_seconds + out_blocks * figures.output_seconds) +
+                            w.in_channels * out_blocks * figures.filter_seconds;
+  return slabs * (multiply + transforms);
+}
+
+double direct_seconds(const NodeWork& w, const MachineFigures& machine, uint32_t actions) {
+  const double slab_rows = std::max(1.0, static_cast<double>(w.rows) / std::max(1u, actions));
+  return 2 * w.macs / machine.flops_per_second / tile_use(slab_rows, w.width);
+}
+
 }  // namespace
+
+double conv_seconds(const NodeWork& work, const MachineFigures& machine, uint32_t actions) {
+  if (work.algorithm == ConvAlgorithm::kDirect) return direct_seconds(work, machine, actions);
+  return winograd_seconds(work, machine, actions);
+}
+
+double conv_error(ConvAlgorithm algorithm, uint32_t in_channels) {
+  const double growth = std::sqrt(static_cast<double>(in_channels));
+  switch (algorithm) {
+    case ConvAlgorithm::kDirect: return 1e-7 * growth;
+    case ConvAlgorithm::kWinograd2: return 4e-8 * growth;
+    case ConvAlgorithm::kWinograd4: return 5e-7 * growth;
+  }
+  return 0;
+}
+
+ConvAlgorithm choose_algorithm(NodeWork work) {
+  const MachineFigures machine;
+  const double fetch = 9.0 * work.in_channels * work.out_channels * sizeof(float) / machine.fetch_bytes_per_second;
+  ConvAlgorithm best = ConvAlgorithm::kDirect;
+  work.algorithm = best;
+  double least = conv_seconds(work, machine, 1) + fetch;
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
+    if (conv_error(algorithm, work.in_channels) > kMostConvError) continue;
+    work.algorithm = algorithm;
+    for (uint32_t actions = 1; actions <= work.rows; actions *= 2) {
+      const double seconds = conv_seconds(work, machine, actions) + actions * fetch;
+      if (seconds >= least) continue;
+      least = seconds;
+      best = algorithm;
+    }
+  }
+  return best;
+}
 
 double MachineCost::compute_seconds(NodeIndex node, uint32_t actions) const {
   const NodeWork& w = work_[static_cast<size_t>(node)];
-  const double slab_rows = std::max(1.0, static_cast<double>(w.rows) / std::max(1u, actions));
-  const double arithmetic = 2 * w.macs / machine_.flops_per_second / tile_use(slab_rows, w.width);
+  const double arithmetic = conv_seconds(w, machine_, std::max(1u, actions));
   const double traffic = w.touched_bytes / machine_.touch_bytes_per_second;
   return (arithmetic + traffic) / threads_ + actions * machine_.action_seconds;
 }

@@ -3,8 +3,14 @@
 #include <vector>
 
 #include "compiler/schedule/cost_model.h"
+#include "engine/layout/winograd.h"
 
 namespace carrel {
+
+// Seconds of Winograd's transforms, for 16 channels of a tile or 16 output channels of one input channel.
+struct WinogradFigures {
+  double filter_seconds, input_seconds, output_seconds;
+};
 
 struct MachineFigures {
   // Defaults: one core of a 2.8 GHz AVX-512 server, measured with the benchmarks in bench/.
@@ -13,6 +19,7 @@ struct MachineFigures {
   double fetch_bytes_per_second = 10e9;  // verify and decrypt from mapped memory
   double spill_bytes_per_second = 10e9;  // one way
   double action_seconds = 1.5e-6;        // a step: dispatch and barrier
+  WinogradFigures winograd2{9e-9, 11e-9, 13e-9}, winograd4{45e-9, 45e-9, 45e-9};
 };
 
 struct NodeWork {
@@ -20,7 +27,20 @@ struct NodeWork {
   double touched_bytes = 0;  // elementwise traffic
   uint32_t rows = 1;         // of the output
   uint32_t width = 1;
+  ConvAlgorithm algorithm = ConvAlgorithm::kDirect;
+  uint32_t in_channels = 0, out_channels = 0;  // Winograd's
 };
+
+// Of a convolution in `actions` slabs that together make every row, on one thread; weights not fetched.
+double conv_seconds(const NodeWork& work, const MachineFigures& machine, uint32_t actions);
+
+// What rounding does to a convolution's result, relative to the largest: measured, engine/kernels/rows/rows.h.
+double conv_error(ConvAlgorithm algorithm, uint32_t in_channels);
+
+// The fastest algorithm for a 3 x 3 convolution of stride 1 whose error stays below kMostConvError. A function of the
+// shape alone, so that results do not depend on the machine that plans, on the budget or on threads.
+inline constexpr double kMostConvError = 2e-5;
+ConvAlgorithm choose_algorithm(NodeWork work);
 
 class MachineCost : public CostModel {
  public:

@@ -46,6 +46,31 @@ uint32_t right_pad(const Window& w, const MapShape& in, const MapShape& out) {
   return static_cast<uint32_t>(std::max<int64_t>(0, last - in.width));
 }
 
+}  // namespace
+
+NodeWork conv_work(const LayerGraph& graph, const Layer& layer) {
+  const MapShape& out = graph.tensors[static_cast<size_t>(layer.outputs[0])].map;
+  NodeWork work;
+  work.rows = out.height;
+  work.width = out.width;
+  work.algorithm = layer.algorithm;
+  work.in_channels = layer.weights.in_channels;
+  work.out_channels = layer.weights.out_channels;
+  work.macs = static_cast<double>(work.rows) * work.width * layer.weights.kernel_h * layer.weights.kernel_w *
+              work.in_channels * work.out_channels * layer.groups;
+  return work;
+}
+
+namespace {
+
+void choose_algorithms(LayerGraph* graph) {
+  for (Layer& layer : graph->layers) {
+    if (layer.opcode != Opcode::kConv || layer.groups != 1 || !winograd_window(layer.window)) continue;
+    const NodeWork work = conv_work(*graph, layer);
+    if (work.rows > 1 || work.width > 1) layer.algorithm = choose_algorithm(work);
+  }
+}
+
 // Convolutions read pad columns from the map; pools skip them on their own.
 void set_pads(LayerGraph* graph) {
   for (const Layer& layer : graph->layers) {
@@ -54,6 +79,9 @@ void set_pads(LayerGraph* graph) {
     const MapShape& out = graph->tensors[static_cast<size_t>(layer.outputs[0])].map;
     in.pad_left = std::max<uint32_t>(in.pad_left, layer.window.pad_left);
     in.pad_right = std::max(in.pad_right, right_pad(layer.window, in, out));
+    if (layer.algorithm == ConvAlgorithm::kDirect) continue;
+    const uint32_t side = winograd_side(layer.algorithm);
+    in.pad_right = std::max(in.pad_right, winograd_right_pad(side, layer.window, in.width, out.width));
   }
 }
 
@@ -68,10 +96,11 @@ void number_streams(LayerGraph* graph) {
 
 }  // namespace
 
-Result<LayerGraph> build_layers(const Graph& graph) {
+Result<LayerGraph> build_layers(const Graph& graph, bool winograd) {
   LayerBuilder builder(graph);
   CARREL_RETURN_IF_ERROR(builder.build());
   LayerGraph layers = builder.take();
+  if (winograd) choose_algorithms(&layers);
   set_pads(&layers);
   number_streams(&layers);
   return layers;

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/cost/cost.h"
 #include "compiler/graph/graph.h"
 #include "compiler/lower/lower.h"
 #include "engine/format/program.h"
@@ -36,7 +37,7 @@ struct Layer {
   ValueId constant = kNoValue;  // a kPlain stream that fills outputs[0]
   PlainEncoding plain;          // kPlain
   std::vector<int> plain_operands;  // kPlain inputs: PlanTensor index or -1 (omitted)
-  uint64_t scratch_bytes = 0;
+  ConvAlgorithm algorithm = ConvAlgorithm::kDirect;  // kConv
 };
 
 // Plaintext bytes of the blocks in which an input or output crosses (engine/format/program.h).
@@ -48,8 +49,11 @@ struct LayerGraph {
   std::vector<int> inputs, outputs;  // PlanTensor indices
 };
 
-// Errors: kUnsupported naming the node.
-Result<LayerGraph> build_layers(const Graph& graph);
+// What a kConv layer computes.
+NodeWork conv_work(const LayerGraph& graph, const Layer& layer);
+
+// winograd: convolutions may take Winograd's algorithm (choose_algorithm()). Errors: kUnsupported naming the node.
+Result<LayerGraph> build_layers(const Graph& graph, bool winograd);
 
 // True if values of this shape are maps at the boundary: (1, C, H, W) or (1, C).
 bool is_map_shape(const Shape& shape, MapShape* map);

@@ -241,6 +241,9 @@ class Lowering {
     op.farg1 = me.fargs[1];
     op.farg2 = me.fargs[2];
     op.layer = static_cast<uint32_t>(n);
+    op.algorithm = me.algorithm;
+    op.scratch_bytes = scratch_bytes(problem_, segment(s).simulation, segment(s).first, n);
+    if (op.scratch_bytes > 0) op.scratch_offset = offset_of(placement_.scratch[s]);
     if (me.opcode == Opcode::kPlain) return op;
     if (!me.inputs.empty()) {
       CARREL_ASSIGN(op.in0, desc(s, me.inputs[0]));
@@ -297,8 +300,6 @@ class Lowering {
     op->float_begin = static_cast<uint32_t>(t.floats.size());
     op->float_count = static_cast<uint16_t>(me.plain.floats.size());
     t.floats.insert(t.floats.end(), me.plain.floats.begin(), me.plain.floats.end());
-    op->scratch_bytes = me.scratch_bytes;
-    if (me.scratch_bytes > 0) op->scratch_offset = offset_of(placement_.scratch[static_cast<size_t>(n)]);
     return ok_status();
   }
 

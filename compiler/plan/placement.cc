@@ -12,7 +12,7 @@ class Placer {
     out_.kept.assign(graph.tensors.size(), -1);
     out_.rings.resize(schedule.segments.size());
     out_.weights.resize(graph.layers.size());
-    out_.scratch.assign(graph.layers.size(), -1);
+    out_.scratch.assign(schedule.segments.size(), -1);
   }
 
   Placement run(uint64_t limit_bytes) {
@@ -49,13 +49,15 @@ class Placer {
 
   void place_segment(uint32_t s) {
     for (const SegmentTensor& t : segment(s).simulation.tensors) place_tensor(s, t);
+    uint64_t scratch = 0;
     for (NodeIndex n = segment(s).first; n < segment(s).end; ++n) {
       const auto i = static_cast<size_t>(n);
       if (choice(s, n) == WeightsChoice::kResident && node(n).weight_resident_bytes > 0) {
         out_.weights[i].object = add_object(node(n).weight_resident_bytes, s, s, node(n).name + " weights");
       }
-      if (node(n).scratch_bytes > 0) out_.scratch[i] = add_object(node(n).scratch_bytes, s, s, node(n).name + " scratch");
+      scratch = std::max(scratch, scratch_bytes(problem_, segment(s).simulation, segment(s).first, n));
     }
+    if (scratch > 0) out_.scratch[s] = add_object(scratch, s, s, "scratch");
   }
 
   void place_tensor(uint32_t s, const SegmentTensor& t) {

@@ -23,7 +23,7 @@ struct Placement {
   std::vector<ObjectIndex> kept;      // by tensor: those that outlive their segment
   std::vector<std::map<TensorIndex, ObjectIndex>> rings;  // by segment: the others
   std::vector<Weights> weights;                           // by layer
-  std::vector<ObjectIndex> scratch;                       // by layer
+  std::vector<ObjectIndex> scratch;                       // by segment: its nodes share it
   uint64_t arena_bytes = 0;
   uint64_t kept_fetch_bytes = 0;  // weight bytes per inference that weights kept for good save
 

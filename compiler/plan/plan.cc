@@ -16,11 +16,13 @@ constexpr uint64_t kTagRoom = 64;  // a streamed tile's tag beside it, keeping b
 // Fragmentation and the program's own size are known only after lowering; each round takes back what was too much.
 constexpr int kMaxRounds = 48;
 
+bool slabs(Strategy strategy) { return strategy == Strategy::kAuto || strategy == Strategy::kYplane; }
+
 ScheduleLimits limits_of(Strategy strategy, uint64_t arena_bytes) {
   ScheduleLimits limits;
   limits.budget_bytes = arena_bytes;
   limits.fuse = strategy == Strategy::kAuto;
-  limits.slabs = strategy == Strategy::kAuto || strategy == Strategy::kYplane;
+  limits.slabs = slabs(strategy);
   limits.stream_weights = strategy != Strategy::kWhole;
   limits.resident_weights = strategy != Strategy::kChannel;
   return limits;
@@ -52,14 +54,16 @@ Status check_counts(const LayerGraph& layers, const StreamPlan& streams) {
   return ok_status();
 }
 
-Result<Context> make_context(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
+// winograd: as for build_layers().
+Result<Context> make_context(const Graph& graph, const StreamPlan& streams, const PlanRequest& request,
+                             bool winograd) {
   if (request.threads < 1 || request.threads > kMaxThreads) {
     return Error(ErrorCode::kInvalidInput, "threads must be between 1 and %u", kMaxThreads);
   }
   Context context{streams, request, {}, {}, 0};
-  CARREL_ASSIGN(context.layers, build_layers(graph));
+  CARREL_ASSIGN(context.layers, build_layers(graph, winograd));
   CARREL_RETURN_IF_ERROR(check_counts(context.layers, streams));
-  CARREL_ASSIGN(context.stated, state_problem(context.layers, streams));
+  CARREL_ASSIGN(context.stated, state_problem(context.layers, streams, request.threads));
   uint64_t buffers = 64;  // all threads' together also hold one block on its way in or out
   for (const PlanTensor& t : context.layers.tensors) {
     if (t.input >= 0 || t.output >= 0) buffers = std::max<uint64_t>(buffers, boundary_block_bytes(t));
@@ -88,6 +92,9 @@ ProgramHeader header_of(const Context& context, const Lowered& lowered, uint64_t
   header.strategy = static_cast<uint8_t>(context.request.strategy);
   header.input_count = static_cast<uint8_t>(context.layers.inputs.size());
   header.output_count = static_cast<uint8_t>(context.layers.outputs.size());
+  for (const Layer& layer : context.layers.layers) {
+    if (layer.algorithm != ConvAlgorithm::kDirect) header.winograd = 1;
+  }
   return header;
 }
 
@@ -181,7 +188,13 @@ Result<uint64_t> search_least(const Context& context) {
 }  // namespace
 
 Result<Plan> plan_program(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
-  CARREL_ASSIGN(const Context context, make_context(graph, streams, request));
+  if (slabs(request.strategy)) {
+    CARREL_ASSIGN(const Context fastest, make_context(graph, streams, request, true));
+    Result<Plan> plan = plan_within(fastest, request.budget_bytes);
+    if (plan.ok() || plan.error().code() != ErrorCode::kBudgetTooSmall) return plan;
+  }
+  // Direct convolutions need no scratch.
+  CARREL_ASSIGN(const Context context, make_context(graph, streams, request, false));
   Result<Plan> plan = plan_within(context, request.budget_bytes);
   if (plan.ok() || plan.error().code() != ErrorCode::kBudgetTooSmall) return plan;
   CARREL_ASSIGN(const uint64_t least, search_least(context));
@@ -194,7 +207,7 @@ Result<Plan> plan_program(const Graph& graph, const StreamPlan& streams, const P
 }
 
 Result<uint64_t> least_budget(const Graph& graph, const StreamPlan& streams, const PlanRequest& request) {
-  CARREL_ASSIGN(const Context context, make_context(graph, streams, request));
+  CARREL_ASSIGN(const Context context, make_context(graph, streams, request, false));
   return search_least(context);
 }
 

@@ -46,11 +46,7 @@ NodeWork work_of(const LayerGraph& graph, const Layer& layer) {
   if (layer.outputs.empty()) return work;
   const PlanTensor& out = graph.tensors[static_cast<size_t>(layer.outputs[0])];
   if (layer.opcode == Opcode::kConv) {
-    work.rows = out.map.height;
-    work.width = out.map.width;
-    work.macs = static_cast<double>(work.rows) * work.width * layer.weights.kernel_h * layer.weights.kernel_w *
-                layer.weights.in_channels * layer.weights.out_channels * layer.groups;
-    work.touched_bytes = 0;
+    return conv_work(graph, layer);
   }
   if (layer.opcode == Opcode::kDepthwise) {
     work.rows = out.map.height;
@@ -59,13 +55,24 @@ NodeWork work_of(const LayerGraph& graph, const Layer& layer) {
   return work;
 }
 
-Result<SchedNode> node_of(const LayerGraph& graph, const StreamPlan& streams, const Layer& layer) {
+// An affine bound of winograd_scratch_bytes(): the larger constant, the larger slope.
+void set_winograd(const LayerGraph& graph, const Layer& layer, uint32_t threads, SchedNode* node) {
+  const uint32_t width = graph.tensors[static_cast<size_t>(layer.outputs[0])].map.width;
+  const uint32_t side = winograd_side(layer.algorithm);
+  const WinogradPlanes none = winograd_planes(side, 0, width, layer.weights.in_channels);
+  const WinogradPlanes one = winograd_planes(side, side, width, layer.weights.in_channels);
+  node->row_multiple = side;
+  node->scratch_bytes = threads * none.scratch_bytes(1);
+  node->scratch_bytes_per_row = (one.scratch_bytes(threads) - none.scratch_bytes(threads)) / side;
+}
+
+Result<SchedNode> node_of(const LayerGraph& graph, const StreamPlan& streams, const Layer& layer, uint32_t threads) {
   SchedNode node;
   node.name = layer.name;
   node.inputs.assign(layer.inputs.begin(), layer.inputs.end());
   node.outputs.assign(layer.outputs.begin(), layer.outputs.end());
   for (size_t i = 0; i < layer.inputs.size(); ++i) node.needs.push_back(need_of(graph, layer, i));
-  node.scratch_bytes = layer.scratch_bytes;
+  if (layer.algorithm != ConvAlgorithm::kDirect) set_winograd(graph, layer, threads, &node);
   if (layer.first_stream < 0) return node;
   for (uint32_t g = 0; g < layer.groups; ++g) {
     CARREL_ASSIGN(const TileGrid grid, make_tile_grid(streams.streams[static_cast<size_t>(layer.first_stream) + g].shape));
@@ -78,7 +85,7 @@ Result<SchedNode> node_of(const LayerGraph& graph, const StreamPlan& streams, co
 
 }  // namespace
 
-Result<PlanProblem> state_problem(const LayerGraph& graph, const StreamPlan& streams) {
+Result<PlanProblem> state_problem(const LayerGraph& graph, const StreamPlan& streams, uint32_t threads) {
   PlanProblem out;
   for (const PlanTensor& t : graph.tensors) {
     SchedTensor s;
@@ -91,7 +98,7 @@ Result<PlanProblem> state_problem(const LayerGraph& graph, const StreamPlan& str
     out.problem.tensors.push_back(std::move(s));
   }
   for (size_t i = 0; i < graph.layers.size(); ++i) {
-    CARREL_ASSIGN(SchedNode node, node_of(graph, streams, graph.layers[i]));
+    CARREL_ASSIGN(SchedNode node, node_of(graph, streams, graph.layers[i], threads));
     const NodeIndex n = static_cast<NodeIndex>(i);
     for (TensorIndex t : node.outputs) out.problem.tensors[static_cast<size_t>(t)].producer = n;
     for (TensorIndex t : node.inputs) {

@@ -11,6 +11,6 @@ struct PlanProblem {
   SchedProblem problem;        // tensors and nodes with the indices of the layer graph
   std::vector<NodeWork> work;  // by node
 };
-Result<PlanProblem> state_problem(const LayerGraph& graph, const StreamPlan& streams);
+Result<PlanProblem> state_problem(const LayerGraph& graph, const StreamPlan& streams, uint32_t threads);
 
 }  // namespace carrel

@@ -105,7 +105,7 @@ std::set<uint16_t> streams_kept(const ProgramTables& tables) {
 }  // namespace
 
 Result<std::vector<LayerName>> layer_names(const Graph& graph) {
-  CARREL_ASSIGN(const LayerGraph layers, build_layers(graph));
+  CARREL_ASSIGN(const LayerGraph layers, build_layers(graph, false));
   std::vector<LayerName> names;
   for (const Layer& layer : layers.layers) {
     const std::string shape = layer.outputs.empty() ? "" : shape_of(layers.tensors[static_cast<size_t>(layer.outputs[0])]);

@@ -141,7 +141,7 @@ StreamDesc stream_of(const WeightsShape& weights, StoredType stored) {
 }  // namespace
 
 Result<StreamPlan> plan_streams(const Graph& graph, StoredType stored) {
-  CARREL_ASSIGN(const LayerGraph layers, build_layers(graph));
+  CARREL_ASSIGN(const LayerGraph layers, build_layers(graph, false));
   StreamPlan plan;
   uint64_t offset = kTilesOffset;
   for (const Layer& layer : layers.layers) {

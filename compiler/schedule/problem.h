@@ -40,7 +40,11 @@ struct SchedNode {
   std::vector<TensorIndex> inputs;
   std::vector<RowNeed> needs;  // one per input
   std::vector<TensorIndex> outputs;
-  uint64_t scratch_bytes = 0;          // small tier, while the node runs
+  // Small tier, while the node runs; nodes of one segment share it. Affine in the rows of an action, rounded up to
+  // row_multiple.
+  uint64_t scratch_bytes = 0;
+  uint64_t scratch_bytes_per_row = 0;
+  uint32_t row_multiple = 1;           // actions end at multiples of it, or with the last row; > 1: one output
   uint64_t weight_stored_bytes = 0;    // fetched from the big tier
   uint64_t weight_resident_bytes = 0;  // small tier, if kept
   bool streamable = false;             // weights may pass through a small buffer on every action instead

@@ -108,7 +108,7 @@ class Scheduler {
       c.ring_bytes += s.ring_rows * tensor(s.tensor).row_bytes;
     }
     for (NodeIndex n = first; n < end; ++n) {
-      c.scratch_bytes += node(n).scratch_bytes;
+      c.scratch_bytes = std::max(c.scratch_bytes, scratch_bytes(problem_, c.sim, first, n));
       c.compute_seconds += cost_.compute_seconds(n, actions(c, n));
     }
     return c;
@@ -245,6 +245,12 @@ class Scheduler {
 };
 
 }  // namespace
+
+uint64_t scratch_bytes(const SchedProblem& problem, const Simulation& simulation, NodeIndex first, NodeIndex node) {
+  const SchedNode& me = problem.nodes[static_cast<size_t>(node)];
+  const uint32_t rows = simulation.most_rows_of_node[static_cast<size_t>(node - first)];
+  return me.scratch_bytes + me.scratch_bytes_per_row * ((rows + me.row_multiple - 1) / me.row_multiple * me.row_multiple);
+}
 
 Result<Schedule> make_schedule(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits,
                                SimulationCache* cache) {

@@ -35,6 +35,9 @@ struct Schedule {
   double seconds = 0;
 };
 
+// Scratch of `node` in a segment that begins at `first` and is simulated as `simulation`.
+uint64_t scratch_bytes(const SchedProblem& problem, const Simulation& simulation, NodeIndex first, NodeIndex node);
+
 // Errors: kBudgetTooSmall (detail 0) naming the node nothing fits for.
 // `cache` is the problem's; sharing it over calls saves most of their time.
 Result<Schedule> make_schedule(const SchedProblem& problem, const CostModel& cost, const ScheduleLimits& limits,

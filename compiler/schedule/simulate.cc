@@ -21,6 +21,7 @@ class Simulator {
       : problem_(problem), first_(first), end_(end), rounds_(rounds), record_(record) {
     local_.assign(problem.tensors.size(), -1);
     out_.actions_of_node.assign(static_cast<size_t>(end - first), 0);
+    out_.most_rows_of_node = out_.actions_of_node;
     for (NodeIndex n = first; n < end; ++n) {
       for (TensorIndex t : node(n).inputs) add_tensor(t);
       for (TensorIndex t : node(n).outputs) add_tensor(t);
@@ -78,12 +79,19 @@ class Simulator {
       const SchedNode& me = node(n);
       uint32_t target = 0;
       for (TensorIndex t : me.outputs) target = std::max(target, at(t).need);
+      target = whole_multiple(me, target);
       for (TensorIndex t : me.outputs) at(t).need = std::min(target, at(t).rows);
       for (size_t i = 0; i < me.inputs.size(); ++i) {
         LocalTensor& in = at(me.inputs[i]);
         in.need = std::max(in.need, rows_wanted(me.needs[i], target, in.rows));
       }
     }
+  }
+
+  uint32_t whole_multiple(const SchedNode& me, uint32_t target) {
+    if (me.row_multiple == 1) return target;
+    const uint32_t rest = target % me.row_multiple;
+    return std::min(at(me.outputs[0]).rows, rest == 0 ? target : target - rest + me.row_multiple);
   }
 
   static uint32_t rows_wanted(const RowNeed& need, uint32_t target, uint32_t rows) {
@@ -167,7 +175,9 @@ class Simulator {
 
   void compute(NodeIndex n, uint32_t begin, uint32_t end) {
     act(Action::Kind::kCompute, n, -1, begin, end);
-    out_.actions_of_node[static_cast<size_t>(n - first_)] += 1;
+    const auto i = static_cast<size_t>(n - first_);
+    out_.actions_of_node[i] += 1;
+    out_.most_rows_of_node[i] = std::max(out_.most_rows_of_node[i], end - begin);
   }
 
   void finish_rows(TensorIndex t, uint32_t begin, uint32_t end) {

@@ -27,6 +27,7 @@ struct SegmentTensor {
 struct Simulation {
   std::vector<SegmentTensor> tensors;
   std::vector<uint32_t> actions_of_node;  // by node - first
+  std::vector<uint32_t> most_rows_of_node;  // of one action, likewise
   std::vector<Action> actions;            // only if recorded
 };
 

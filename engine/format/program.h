@@ -18,6 +18,7 @@
 #include "engine/layout/conv.h"
 #include "engine/layout/map.h"
 #include "engine/layout/tiles.h"
+#include "engine/layout/winograd.h"
 
 namespace carrel {
 
@@ -51,7 +52,8 @@ struct ProgramHeader {
   uint8_t strategy = 0;
   uint8_t input_count = 0;  // the first stores are inputs, then outputs
   uint8_t output_count = 0;
-  uint8_t reserved[7] = {};
+  uint8_t winograd = 0;  // 0: no convolution takes Winograd's algorithm. Programs of a model that agree give the same bits
+  uint8_t reserved[6] = {};
   uint32_t tensor_count = 0, stream_count = 0, store_count = 0, op_count = 0;
   uint32_t step_count = 0, int_count = 0, float_count = 0, operand_count = 0;
 };
@@ -137,7 +139,7 @@ struct OpDesc {
   Opcode opcode = Opcode::kLoad;
   WeightsMode weights = WeightsMode::kNone;
   uint8_t once = 0;  // kLoad: only in the first inference; the weights stay resident in memory of their own
-  uint8_t reserved = 0;
+  ConvAlgorithm algorithm = ConvAlgorithm::kDirect;  // kConv; Winograd's needs scratch and whole tiles of rows
   uint16_t in0 = kNone16, in1 = kNone16, out = kNone16;  // tensors
   uint16_t stream = kNone16, store = kNone16;
   uint16_t plain_op = 0;
@@ -149,7 +151,7 @@ struct OpDesc {
   uint32_t arg0 = 0, arg1 = 0, arg2 = 0;
   float farg0 = 0, farg1 = 0, farg2 = 0;
   uint64_t weights_offset = 0;  // arena, multiple of 64
-  uint64_t scratch_offset = 0, scratch_bytes = 0;  // kPlain: arena
+  uint64_t scratch_offset = 0, scratch_bytes = 0;  // kPlain, kConv: arena
   // kPlain: operands[operand_begin ...]: input tensors (kNone16: omitted), then output tensors.
   uint32_t operand_begin = 0, int_begin = 0, float_begin = 0;
   uint16_t input_count = 0, output_count = 0, int_count = 0, float_count = 0;
@@ -158,7 +160,8 @@ struct OpDesc {
 static_assert(sizeof(OpDesc) == 136);
 
 // One static action: `op` on rows [row_begin, row_begin + row_count) of its output (kGlobalPool, kSpill, kOutput,
-// kRowsToPlain: of its input), at most as many as that ring has. kLoad and kPlain ignore the rows.
+// kRowsToPlain: of its input), at most as many as that ring has. kLoad and kPlain ignore the rows. Winograd's
+// convolutions take whole tiles: rows begin and end at multiples of the tile's side, or end with the map.
 struct Step {
   uint16_t op = 0;
   uint16_t row_count = 0;

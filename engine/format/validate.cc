@@ -11,6 +11,7 @@ Status validate_header(const ProgramView& program) {
   if (h.threads < 1 || h.threads > kMaxThreads) return bad("threads out of range");
   if (h.isa > static_cast<uint8_t>(IsaLevel::kAvx512)) return bad("unknown instruction set");
   if (h.strategy > static_cast<uint8_t>(Strategy::kAuto)) return bad("unknown strategy");
+  if (h.winograd > 1) return bad("winograd is not a flag");
   if (h.arena_bytes % 64 != 0 || h.tile_buffer_bytes % 64 != 0) return bad("sizes are not multiples of 64");
   if (h.step_count > 0 && h.op_count == 0) return bad("steps without operators");
   if (h.tensor_count > kNone16 || h.stream_count > kNone16 || h.op_count > kNone16) return bad("too many entries");

@@ -133,11 +133,32 @@ class OpValidator {
                    w.out_channels == op_.out_channels && w.kernel_h == op_.window.kernel_h &&
                    w.kernel_w == op_.window.kernel_w,
                "stream and operator differ in shape");
+    if (op_.algorithm != ConvAlgorithm::kDirect) CARREL_RETURN_IF_ERROR(check_winograd(*in, *out));
     if (op_.weights == WeightsMode::kResident) return check_resident();
     OP_REQUIRE(op_.weights == WeightsMode::kStreamed, "needs weights");
     const Result<TileGrid> grid = make_tile_grid(w);
     OP_REQUIRE(grid.ok() && uint64_t{grid->max_expanded_bytes} + 64 <= program_.header->tile_buffer_bytes,
                "a tile is larger than the tile buffer");
+    return ok_status();
+  }
+
+  // How much scratch it needs depends on the rows of a step: validate_steps().
+  Status check_winograd(const TensorDesc& in, const TensorDesc& out) const {
+    OP_REQUIRE(op_.algorithm == ConvAlgorithm::kWinograd2 || op_.algorithm == ConvAlgorithm::kWinograd4,
+               "unknown algorithm");
+    OP_REQUIRE(program_.header->winograd == 1, "Winograd's algorithm in a program without");
+    OP_REQUIRE(winograd_window(op_.window), "Winograd's convolution is 3 x 3 with stride 1");
+    const uint32_t side = winograd_side(op_.algorithm);
+    OP_REQUIRE(in.pad_right >= winograd_right_pad(side, op_.window, in.width, out.width),
+               "a tile leaves the input's pads");
+    // Rows that the last tile reads for nobody lie below the input.
+    OP_REQUIRE(uint64_t{out.height} + 2 >= uint64_t{in.height} + op_.window.pad_top, "input rows are left over");
+    return check_scratch();
+  }
+  Status check_scratch() const {
+    OP_REQUIRE(op_.scratch_offset % 64 == 0 &&
+                   in_range(op_.scratch_offset, op_.scratch_bytes, program_.header->arena_bytes),
+               "scratch is outside the arena");
     return ok_status();
   }
 
@@ -259,9 +280,7 @@ class OpValidator {
                "integers are out of range");
     OP_REQUIRE(op_.float_count <= kMaxPlainFloats && in_range(op_.float_begin, op_.float_count, program_.floats.size()),
                "floats are out of range");
-    OP_REQUIRE(op_.scratch_offset % 64 == 0 &&
-                   in_range(op_.scratch_offset, op_.scratch_bytes, program_.header->arena_bytes),
-               "scratch is outside the arena");
+    CARREL_RETURN_IF_ERROR(check_scratch());
     for (uint32_t o = 0; o < op_.output_count; ++o) CARREL_RETURN_IF_ERROR(check_plain_output(o));
     return ok_status();
   }

@@ -34,6 +34,19 @@ RowDomain row_domain(const ProgramView& program, const OpDesc& op) {
   }
 }
 
+// Whole tiles of Winograd's convolution, and scratch for as many as the step has. Products cannot overflow: rows of
+// validated maps are bounded (engine/layout/winograd.h).
+Status check_tiles(const ProgramView& program, const OpDesc& op, const Step& step, uint32_t index) {
+  const TensorDesc& out = program.tensors[op.out];
+  const uint32_t side = winograd_side(op.algorithm), end = step.row_begin + step.row_count;
+  CARREL_REQUIRE(step.row_begin % side == 0 && (end % side == 0 || end == out.height), "step", index,
+                 "rows are not whole tiles");
+  const uint64_t needed =
+      winograd_scratch_bytes(side, step.row_count, out.width, op.in_channels, program.header->threads);
+  CARREL_REQUIRE(needed <= op.scratch_bytes, "step", index, "needs more scratch");
+  return ok_status();
+}
+
 // Blocks of each store written so far in the run: [0, written). A second write of a block would use its nonce twice;
 // a fetch of one not written yet could only fail.
 class StoreOrder {
@@ -82,6 +95,9 @@ Status validate_steps(const ProgramView& program) {
                        step.row_count <= domain.rows - step.row_begin,
                    "step", i, "rows are out of range");
     CARREL_REQUIRE(step.row_count <= domain.most, "step", i, "more rows than the ring has");
+    if (op.opcode == Opcode::kConv && op.algorithm != ConvAlgorithm::kDirect) {
+      CARREL_RETURN_IF_ERROR(check_tiles(program, op, step, i));
+    }
     CARREL_RETURN_IF_ERROR(order.follow(op, step, i));
   }
   return order.finish();

@@ -126,10 +126,14 @@ bool fit_panels(TileGrid* grid) {
   if (!in_wide_panels(shape.kind)) return false;
   const uint64_t head = head_bytes(shape, width);
   const uint64_t tap_bytes = bytes_before(shape, width, 1, sizeof(float)) - head;
-  const uint64_t most = (kMaxTileBytes - head) / tap_bytes;
+  uint64_t most = (kMaxTileBytes - head) / tap_bytes;
+  // Whole kernels of an input block where they fit: what Winograd's filter transform needs.
+  const uint64_t area = uint64_t{shape.kernel_h} * shape.kernel_w;
+  const uint64_t multiple = area <= most ? area : 1;
+  most -= most % multiple;
   // Chunks of nearly equal length rather than a short last one.
   const uint64_t chunks = ceil_div(grid->taps, most);
-  grid->taps_per_tile = static_cast<uint32_t>(ceil_div(grid->taps, chunks));
+  grid->taps_per_tile = static_cast<uint32_t>(round_up(ceil_div(grid->taps, chunks), multiple));
   grid->chunks_per_panel = static_cast<uint32_t>(ceil_div(grid->taps, grid->taps_per_tile));
   grid->panels_per_tile = 1;
   return true;

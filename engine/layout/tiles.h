@@ -9,8 +9,9 @@
 //   panel = [bias: width f32][tap 0 rows][tap 1 rows]...        (rows in the stored type, fp32 or
 //   fp16)
 // The bias row is always fp32. Small panels: several whole panels per tile. Large ones: a panel is
-// cut at taps into chunks of nearly equal length, each at most kMaxTileBytes when expanded to fp32
-// (so tiles do not depend on the stored type); only chunk 0 has the bias row. A tile never holds
+// cut at taps (at input blocks where a block's taps fit) into chunks of nearly equal length, each at
+// most kMaxTileBytes when expanded to fp32 (so tiles do not depend on the stored type); only chunk 0
+// has the bias row. A tile never holds
 // parts of two panels.
 //
 // Depthwise: per channel block: [bias: 16 f32][kh*kw rows of 16], as many whole blocks per tile as

@@ -96,6 +96,31 @@ TEST_P(ConvWays, GiveTheSameBits) {
   EXPECT_GT(stats.bytes_spilled, 0u);
 }
 
+TEST_P(ConvWays, GiveTheSameBitsByWinogradsAlgorithm) {
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
+    ConvNetOptions o;
+    o.in_channels = GetParam().in_channels;
+    o.out_channels = GetParam().out_channels;
+    o.algorithm = algorithm;
+    o.slab_rows = 12;
+    const ConvNet streamed = make_conv_net(o);
+    const std::vector<std::vector<float>> inputs = {random_floats(streamed.input_count, 3)};
+    const std::vector<float> expected = infer_once(streamed.program, inputs);
+    expect_near(expected, reference_conv(streamed, o, inputs[0]), 1e-5);
+
+    o.scratch_threads = 3;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs, {.threads = 3})));
+    o.slab_rows = winograd_side(algorithm);
+    EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs, {.threads = 2, .map_model = false})));
+    o.weights = WeightsMode::kResident;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs, {.threads = 3})));
+    o.spill = true;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs)));
+    o.stored = StoredType::kF16;
+    expect_near(infer_once(make_conv_net(o).program, inputs), reference_conv(streamed, o, inputs[0]), 1e-3);
+  }
+}
+
 TEST(Engine, HalfPrecisionStorage) {
   ConvNetOptions o;
   o.in_channels = 50;

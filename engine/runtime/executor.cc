@@ -30,7 +30,7 @@ Status Executor::run_step(const Step& step) {
   const RowRange rows{step.row_begin, step.row_begin + step.row_count};
   switch (op.opcode) {
     case Opcode::kLoad: return load(op);
-    case Opcode::kConv: return conv(op, rows);
+    case Opcode::kConv: return op.algorithm == ConvAlgorithm::kDirect ? conv(op, rows) : winograd(op, rows);
     case Opcode::kDepthwise: return depthwise(op, rows);
     case Opcode::kPool: return pool(op, rows);
     case Opcode::kGlobalPool: return global_pool(op, rows);

@@ -40,6 +40,7 @@ class Executor {
   Status run_profiled_step(uint32_t step);
   Status load(const OpDesc& op);
   Status conv(const OpDesc& op, RowRange rows);
+  Status winograd(const OpDesc& op, RowRange rows);
   Status depthwise(const OpDesc& op, RowRange rows);
   Status pool(const OpDesc& op, RowRange rows);
   Status global_pool(const OpDesc& op, RowRange rows);

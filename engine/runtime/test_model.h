@@ -111,6 +111,7 @@ class TestProgram {
     h.threads = static_cast<uint8_t>(threads);
     h.isa = static_cast<uint8_t>(isa);
     h.strategy = static_cast<uint8_t>(Strategy::kAuto);
+    h.winograd = winograd;
     h.arena_bytes = arena_bytes;
     h.store_bytes = store_bytes;
     h.tile_buffer_bytes = static_cast<uint32_t>(round_up(least_tile_buffer(threads), 64));
@@ -155,6 +156,7 @@ class TestProgram {
   std::vector<std::vector<std::byte>> stream_bytes;
   uint64_t arena_bytes = 0, store_bytes = 0, tiles_end = kTilesOffset, next_tile = 0;
   uint32_t next_position = 0;
+  bool winograd = false;  // as the header says
 
  private:
   uint64_t least_tile_buffer(uint32_t threads) const {

@@ -12,7 +12,9 @@ struct ConvNetOptions {
   WeightsMode weights = WeightsMode::kStreamed;
   bool once = false;
   bool spill = false;     // the input goes out and comes back through a ring of four rows
-  uint32_t slab_rows = 3;  // output rows per step
+  uint32_t slab_rows = 3;  // output rows per step; Winograd's: whole tiles
+  ConvAlgorithm algorithm = ConvAlgorithm::kDirect;
+  uint32_t scratch_threads = 1;  // Winograd's: how many threads may run it
 };
 
 inline OpDesc op_of(Opcode opcode, uint16_t in0, uint16_t out) {
@@ -49,8 +51,9 @@ inline ConvNet make_conv_net(const ConvNetOptions& o) {
   shape.kernel_h = shape.kernel_w = 3;
   const uint16_t stream = p.stream(shape, net.weights, net.bias);
   const uint32_t ring = o.slab_rows + 2;
-  const uint16_t first = p.map(o.in_channels, o.height, o.width, 1, o.spill ? ring : 0);
-  const uint16_t in = o.spill ? p.map(o.in_channels, o.height, o.width, 1, ring) : first;
+  const uint32_t pad = o.algorithm == ConvAlgorithm::kDirect ? 1 : 5;
+  const uint16_t first = p.map(o.in_channels, o.height, o.width, pad, o.spill ? ring : 0);
+  const uint16_t in = o.spill ? p.map(o.in_channels, o.height, o.width, pad, ring) : first;
   const uint16_t out = p.map(o.out_channels, o.height, o.width, 0, o.slab_rows);
   const uint16_t in_store = p.boundary(StoreKind::kInput, first);
   const uint16_t out_store = p.boundary(StoreKind::kOutput, out);
@@ -64,6 +67,13 @@ inline ConvNet make_conv_net(const ConvNetOptions& o) {
   conv.out_channels = o.out_channels;
   conv.window = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
   conv.activation = UnaryFn::kRelu;
+  conv.algorithm = o.algorithm;
+  if (o.algorithm != ConvAlgorithm::kDirect) {
+    p.winograd = true;
+    conv.scratch_bytes = winograd_scratch_bytes(winograd_side(o.algorithm), o.slab_rows, o.width, o.in_channels,
+                                                o.scratch_threads);
+    conv.scratch_offset = p.reserve(conv.scratch_bytes);
+  }
   if (o.weights == WeightsMode::kResident) {
     OpDesc load = op_of(Opcode::kLoad, kNone16, kNone16);
     load.stream = stream;

@@ -119,6 +119,30 @@ TEST(Validate, RefusesBrokenConvolutions) {
   });
 }
 
+TEST(Validate, RefusesBrokenWinogradConvolutions) {
+  using P = TestProgram;
+  ConvNetOptions o;
+  o.algorithm = ConvAlgorithm::kWinograd4;
+  o.slab_rows = 4;
+  const auto conv = [](P& p) -> OpDesc& { return op_in(p, Opcode::kConv); };
+  const auto first_step = [](P& p) -> Step& { return p.steps[1]; };
+  const TestProgram base = make_conv_net(o).program;
+  ASSERT_EQ(base.ops[base.steps[1].op].opcode, Opcode::kConv);
+  expect_refused(base, {
+      {"unknown algorithm", [&](P& p) { conv(p).algorithm = static_cast<ConvAlgorithm>(3); }},
+      {"not said in the header", [&](P& p) { p.winograd = false; }},
+      {"scratch outside the arena", [&](P& p) { conv(p).scratch_offset = p.arena_bytes; }},
+      {"scratch wraps", [&](P& p) { conv(p).scratch_offset = ~uint64_t{63}; }},
+      {"scratch misaligned", [&](P& p) { conv(p).scratch_offset += 4; }},
+      {"too little scratch", [&](P& p) { conv(p).scratch_bytes -= 4; }},
+      {"half a tile", [&](P& p) { first_step(p).row_count = 3; }},
+      {"starts inside a tile", [&](P& p) { first_step(p).row_begin = 2; }},
+      {"tiles leave the pads", [&](P& p) { p.tensors[conv(p).in0].pad_right = 1; }},
+      {"input rows left over", [&](P& p) { conv(p).window.pad_top = 5; }},
+      {"stride", [&](P& p) { conv(p).window.stride_h = 2; }},
+  });
+}
+
 TEST(Validate, RefusesBrokenOperators) {
   using P = TestProgram;
   const auto set = [](Opcode opcode, auto change) {
@@ -235,7 +259,11 @@ void corrupt(std::mt19937* generator, std::vector<std::byte>* blob) {
 
 TEST(Validate, CorruptedProgramsNeverLeaveTheirMemory) {
   constexpr uint32_t kSeed = 20240501, kRounds = 4000;
-  const std::vector<std::byte> bases[] = {conv_program(true, WeightsMode::kStreamed).blob(1, isa_level(detect_cpu())),
+  ConvNetOptions winograd;
+  winograd.algorithm = ConvAlgorithm::kWinograd2;
+  winograd.slab_rows = 4;
+  const std::vector<std::byte> bases[] = {make_conv_net(winograd).program.blob(1, isa_level(detect_cpu())),
+                                          conv_program(true, WeightsMode::kStreamed).blob(1, isa_level(detect_cpu())),
                                           conv_program(false, WeightsMode::kResident).blob(1, isa_level(detect_cpu())),
                                           all_operators().blob(1, isa_level(detect_cpu()))};
   std::mt19937 generator(kSeed);

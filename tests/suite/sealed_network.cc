@@ -138,8 +138,9 @@ void CaseChecker::check_inference(Runner& runner, const RunCase& run) {
     EXPECT_GT(runner.kernel_private_bytes(), 0u);
     EXPECT_LE(runner.kernel_private_bytes(), run.budget_bytes + kKernelSlackBytes);
   }
-  if (!first_) first_ = output;
-  EXPECT_TRUE(output.data == first_->data) << "other bits than the first run's";
+  std::optional<Tensor>& first = first_[runner.program().winograd];
+  if (!first) first = output;
+  EXPECT_TRUE(output.data == first->data) << "other bits than the first run's";
   worst_error_ = std::max(worst_error_, error);
   ++runs_;
 }

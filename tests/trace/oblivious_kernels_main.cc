@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "engine/kernels/plain/plain.h"
-#include "engine/kernels/rows/rows.h"
+#include "engine/kernels/rows/winograd.h"
 #include "tests/trace/oblivious_quant.h"
 
 namespace carrel {
@@ -109,6 +109,30 @@ void exercise_conv(const RowKernels& k) {
   one_conv(k, {300, 1, 1, 0, 0}, {70, 1, 1, 0, 0}, Window(), {UnaryFn::kRelu});
   one_conv(k, {300, 2, 2, 1, 1}, {20, 2, 2, 0, 0}, three, {});
 }
+
+// Runs all four of its kernels.
+void exercise_winograd(const RowKernels& k, uint32_t side) {
+  const Window three{3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
+  const uint32_t in_channels = 140, channels = 45;
+  const TileGrid grid =
+      *make_tile_grid({WeightsKind::kConv, StoredType::kF32, in_channels, channels, 3, 3});
+  const SecretFloats packed(grid.expanded_bytes / sizeof(float));
+  const SecretMap x({in_channels, kHeight, kWidth, 2, 6}), y({channels, kHeight, kWidth, 0, 0});
+  const WinogradPlanes planes = winograd_planes(side, kHeight, kWidth, in_channels);
+  const SecretFloats scratch(planes.scratch_bytes(1) / sizeof(float));
+  const WinogradSlab slab{&k, x, y, 0, 0, in_channels, channels, three, {UnaryFn::kRelu}, kAll,
+                          planes, scratch.data()};
+  slab.transform_input(0, planes.in_blocks);
+  WinogradWeights panels(slab, 0);
+  for (uint32_t t = 0; t < grid.tile_count; ++t) {
+    panels.take(grid, tile_info(grid, t),
+                packed.data() + tile_expanded_offset(grid, t) / sizeof(float));
+  }
+}
+void exercise_winograd_input(const RowKernels& k) { exercise_winograd(k, 4); }
+void exercise_winograd_filter(const RowKernels& k) { exercise_winograd(k, 2); }
+void exercise_winograd_multiply(const RowKernels& k) { exercise_winograd(k, 4); }
+void exercise_winograd_output(const RowKernels& k) { exercise_winograd(k, 2); }
 
 void exercise_depthwise(const RowKernels& k) {
   for (const Window& window :

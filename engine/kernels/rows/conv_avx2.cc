@@ -4,7 +4,7 @@
 // The bodies are written in terms of the vectors.
 // clang-format off
 #include "engine/kernels/rows/vec_avx2.h"
-#include "engine/kernels/rows/conv_body.h"
+#include "engine/kernels/rows/winograd_multiply_body.h"
 // clang-format on
 
 namespace carrel::rows_avx2 {
@@ -115,6 +115,7 @@ struct Tiles {
 }  // namespace
 
 void conv(const ConvCall& call) { conv_rows<Tiles>(call); }
+void winograd_multiply(const WinogradMultiplyCall& call) { multiply_planes<Tiles>(call); }
 
 }  // namespace carrel::rows_avx2
 #endif

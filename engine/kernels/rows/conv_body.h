@@ -117,10 +117,9 @@ inline size_t conv_weight_rows(const ConvCall& call) {
   return before(call.tap_end) - before(call.tap_begin);
 }
 
-// All tiles of one panel, or half of one, in one output row.
+// All tiles of one panel, or half of one, in one output row of `width` pixels.
 template <class Tiles>
-void conv_row(const ConvCall& call, ConvTile tile, uint32_t blocks) {
-  const uint32_t width = call.out.shape.width, stride_w = call.window.stride_w;
+void conv_row(ConvTile tile, uint32_t blocks, uint32_t width, uint32_t stride_w) {
   const uint32_t most = Tiles::max_pixels(stride_w);
   const uint32_t count = (width + most - 1) / most;
   const uint32_t pixels = width / count, longer = width % count;
@@ -145,7 +144,7 @@ void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t r
     if (together) {
       Tiles::pick_rows(shape.width, blocks, call.window.stride_w)(tile);
     } else {
-      conv_row<Tiles>(call, tile, blocks);
+      conv_row<Tiles>(tile, blocks, shape.width, call.window.stride_w);
     }
     const uint32_t step = together ? at_once : 1;
     tile.in_offset += step * tile.in_row;

@@ -2,7 +2,7 @@
 // The bodies are written in terms of the vectors.
 // clang-format off
 #include "engine/kernels/rows/vec_generic.h"
-#include "engine/kernels/rows/conv_body.h"
+#include "engine/kernels/rows/winograd_multiply_body.h"
 // clang-format on
 
 namespace carrel::rows_generic {
@@ -84,5 +84,6 @@ struct Tiles {
 }  // namespace
 
 void conv(const ConvCall& call) { conv_rows<Tiles>(call); }
+void winograd_multiply(const WinogradMultiplyCall& call) { multiply_planes<Tiles>(call); }
 
 }  // namespace carrel::rows_generic

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "engine/kernels/rows/rows_testing.h"
+#include "engine/kernels/rows/winograd_testing.h"
 
 namespace carrel::testing_rows {
 namespace {
