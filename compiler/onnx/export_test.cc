@@ -150,6 +150,40 @@ TEST(Export, BatchSurvives) {
   }
 }
 
+TEST(Export, QuantizedModels) {
+  Graph graph = image_graph();
+  const auto step = [&](OpType op, ValueId x, const std::string& name) {
+    Node node;
+    node.op = op;
+    node.inputs = {x};
+    node.attributes.floats["scale"] = {0.03f};
+    node.attributes.ints["zero"] = {77};
+    return append(&graph, node, name);
+  };
+  const auto constant = [&](DType type, const Shape& shape, const std::string& name) {
+    Tensor levels = Tensor::zeros(type, shape);
+    for (size_t i = 0; i < levels.data.size(); i += dtype_size(type)) {
+      levels.data[i] = static_cast<std::byte>(i * 53 % 256);
+    }
+    Node node;
+    node.op = OpType::kDequantizeConst;
+    node.attributes.ints["axis"] = {0};
+    node.inputs = {
+        graph.add_const(name + ".levels", levels),
+        graph.add_const(name + ".scale", Tensor::from_f32({2}, std::vector<float>{0.1f, 0.2f})),
+        graph.add_const(name + ".zero", Tensor::from_i64({2}, std::vector<int64_t>{0, -3}))};
+    return append(&graph, node, name);
+  };
+  Node conv;
+  conv.op = OpType::kConv;
+  conv.activation.fn = UnaryFn::kRelu;
+  conv.inputs = {step(OpType::kDequantize, step(OpType::kQuantize, graph.inputs[0], "q"), "d"),
+                 constant(DType::kI8, Shape{2, 4, 3, 3}, "w"),
+                 constant(DType::kI32, Shape{2}, "b")};
+  graph.outputs = {append(&graph, conv, "conv")};
+  expect_same_results(graph);
+}
+
 TEST(Export, FileIsWrittenWholeOrNotAtAll) {
   Graph graph = image_graph();
   Node node;

@@ -17,6 +17,28 @@ import onnx_bytes as ox
 from command_case import Case, npy, npz, png
 
 
+class Calibration(Case):
+    QUANTIZE = ["quantize", "good.onnx", "-o", "out.onnx", "--calibrate"]
+
+    def test_good_ones_work_and_seal_says_the_same_of_float_again(self):
+        self.works(self.QUANTIZE + ["x.npy", "--json"])
+        self.assertEqual(self.new_files, ["out.onnx"])
+        self.fails(["quantize", "out.onnx", "-o", "twice.onnx", "--calibrate", "x.npy"], "quantized already")
+
+    def test_inputs(self):
+        os.mkdir(os.path.join(self.folder, "empty"))
+        self.fails(self.QUANTIZE + ["missing.npy"], "missing.npy")
+        self.fails(self.QUANTIZE + ["empty"], "empty: has no pictures")
+        self.write("wrong.npy", npy([2, 3, 8, 9]))
+        self.fails(self.QUANTIZE + ["wrong.npy"], "does not fit")
+        self.write("nan.npy", npy([1, 3, 8, 8], [float("nan")] * 192))
+        self.fails(self.QUANTIZE + ["nan.npy"], "nan|finite|NaN")
+
+    def test_output_is_an_input(self):
+        self.fails(["quantize", "good.onnx", "-o", "good.onnx", "--calibrate", "x.npy"], "good.onnx")
+        self.fails(["quantize", "good.onnx", "-o", "x.npy", "--calibrate", "x.npy"], "x.npy")
+
+
 class Models(Case):
     def test_good_ones_work(self):
         self.works(["seal", "good.onnx", "-o", "out.carrel", "--key", "key", "--memory", "2MiB"])

@@ -23,7 +23,8 @@ from command_case import Case, npy
 class Outputs(Case):
     COMMANDS = (["zoo", "mobilenetv2", "--width", "0.35", "--resolution", "32"], ["keygen"],
                 ["seal", "good.onnx", "--key", "key"],
-                ["run", "good.carrel", "--key", "key", "--memory", "2MiB", "--input", "x.npy"])
+                ["run", "good.carrel", "--key", "key", "--memory", "2MiB", "--input", "x.npy"],
+                ["quantize", "good.onnx", "--calibrate", "x.npy"])
 
     def all_fail(self, path, says="", **options):
         for command in self.COMMANDS:

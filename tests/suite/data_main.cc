@@ -3,6 +3,7 @@
 //
 //   Cifar.Subset   500 of the test images     Cifar.Whole   all 10,000
 //   Photos.*       40 photographs of many sizes
+//   *EightBits     quantized, calibrated on training images; ONNX Runtime runs the QDQ model
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 
 #include "base/bytes.h"
 #include "client/images.h"
+#include "compiler/eval/eval.h"
+#include "compiler/onnx/onnx.h"
+#include "compiler/quantize/quantize.h"
 #include "files/read_file.h"
 #include "tests/suite/command.h"
 #include "tests/suite/oracle.h"
@@ -30,6 +34,7 @@ constexpr int64_t kOracleBatch = 500;  // bounds ONNX Runtime's memory
 constexpr int kImages = 10'000, kCorrect = 7548;
 constexpr int kMostOtherClasses = 2;
 constexpr double kTolerance = 1e-4;
+constexpr int64_t kEvaluated = 40;  // pictures for the slow evaluator
 
 // Empty if there is no data.
 std::string data_folder() {
@@ -67,8 +72,8 @@ Status append(std::span<const std::byte> file, int64_t size, float scale,
   return ok_status();
 }
 
-Result<std::vector<std::byte>> cifar_archive() {
-  const std::string packed = data_folder() + "/cifar10/cifar10_test.tar.zst";
+Result<std::vector<std::byte>> cifar_archive(const std::string& part) {
+  const std::string packed = data_folder() + "/cifar10/cifar10_" + part + ".tar.zst";
   CARREL_ASSIGN(const std::string digest, file_digest(packed));
   const std::string archive = cache_folder() + "/cifar10-" + digest + ".tar";
   if (!std::filesystem::exists(archive)) {
@@ -79,20 +84,22 @@ Result<std::vector<std::byte>> cifar_archive() {
   return read_file(archive, kMaxArchiveBytes);
 }
 
-// Every `step`-th test image, in the order of their names: the classes are equally many.
-Result<Pictures> cifar_pictures(size_t step) {
-  CARREL_ASSIGN(const std::vector<std::byte> archive, cifar_archive());
+// Every `step`-th image of "test" or "train", in the order of their names: the classes are equally
+// many.
+Result<Pictures> cifar_pictures(size_t step, const std::string& part = "test", int64_t size = 32,
+                                float scale = 1) {
+  CARREL_ASSIGN(const std::vector<std::byte> archive, cifar_archive(part));
   CARREL_ASSIGN(std::vector<TarEntry> entries, read_tar(archive));
   std::sort(entries.begin(), entries.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
   Pictures pictures;
   std::vector<float> values;
   for (size_t i = 0; i < entries.size(); i += step) {
-    CARREL_RETURN_IF_ERROR(append(entries[i].bytes, 32, 1, &values));
+    CARREL_RETURN_IF_ERROR(append(entries[i].bytes, size, scale, &values));
     pictures.classes.push_back(cifar_class(entries[i].name));
   }
   pictures.values =
-      Tensor::from_f32({static_cast<int64_t>(pictures.classes.size()), 3, 32, 32}, values);
+      Tensor::from_f32({static_cast<int64_t>(pictures.classes.size()), 3, size, size}, values);
   return pictures;
 }
 
@@ -187,6 +194,68 @@ TEST(Cifar, Whole) {
   EXPECT_NEAR(count_correct(answers.ours, pictures->classes), kCorrect, answers.different());
   std::printf("%d of %d right, %d unlike ONNX Runtime\n",
               count_correct(answers.ours, pictures->classes), kImages, answers.different());
+}
+
+// The QDQ model of `model` in ONNX Runtime and, for the first pictures, in the evaluator: classes.
+void classify_quantized(const std::string& model, const Tensor& calibration, const Tensor& pictures,
+                        Answers* answers) {
+  const auto graph = import_network(data_folder() + "/models/" + model);
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  QuantizeReport report;
+  const auto quantized = quantize_graph(*graph, {calibration}, {}, &report);
+  ASSERT_TRUE(quantized.ok()) << quantized.error().message();
+  const std::string path = cache_folder() + "/int8-" + std::to_string(getpid()) + ".onnx";
+  const Status written = export_onnx_file(*quantized, path);
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  const auto theirs = oracle_output(path, pictures, kOracleBatch);
+  const auto fused = import_network(path);
+  std::filesystem::remove(path);
+  ASSERT_TRUE(theirs.ok()) << theirs.error().message();
+  ASSERT_TRUE(fused.ok()) << fused.error().message();
+  answers->theirs = top_classes(*theirs);
+  Tensor few = pictures;
+  few.shape[0] = kEvaluated;
+  few.data.resize(static_cast<size_t>(few.count()) * sizeof(float));
+  const auto ours = eval_batch(*fused, {few});
+  ASSERT_TRUE(ours.ok()) << ours.error().message();
+  answers->ours = top_classes((*ours)[0]);
+}
+
+int count_different(const std::vector<int>& a, const std::vector<int>& b) {
+  int count = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) count += a[i] != b[i];
+  return count;
+}
+
+TEST(Cifar, EightBits) {
+  SKIP_WITHOUT_DATA();
+  const auto train = cifar_pictures(250, "train");
+  ASSERT_TRUE(train.ok()) << train.error().message();
+  const auto test = cifar_pictures(1);
+  ASSERT_TRUE(test.ok()) << test.error().message();
+  Answers answers;
+  ASSERT_NO_FATAL_FAILURE(
+      classify_quantized("resnet8_cifar10.onnx", train->values, test->values, &answers));
+  const int correct = count_correct(answers.theirs, test->classes);
+  std::printf("8 bits: %d of %d right\n", correct, kImages);
+  EXPECT_GE(correct, kCorrect - 50);
+  // Levels of two classes may be equal, and rounding may differ by one.
+  EXPECT_LE(count_different(answers.ours, answers.theirs), 1);
+}
+
+TEST(Photos, EightBits) {
+  SKIP_WITHOUT_DATA();
+  const auto train = cifar_pictures(250, "train", 96, 1.0f / 255);
+  ASSERT_TRUE(train.ok()) << train.error().message();
+  const auto pictures = photographs();
+  ASSERT_TRUE(pictures.ok()) << pictures.error().message();
+  const std::string model = "mobilenetv1_025_vww96.onnx";
+  Answers answers;
+  ASSERT_NO_FATAL_FAILURE(classify_quantized(model, train->values, pictures->values, &answers));
+  const auto exact = oracle_output(data_folder() + "/models/" + model, pictures->values, 40);
+  ASSERT_TRUE(exact.ok()) << exact.error().message();
+  EXPECT_LE(count_different(answers.theirs, top_classes(*exact)), 2);
+  EXPECT_LE(count_different(answers.ours, answers.theirs), 1);
 }
 
 TEST(Photos, PersonOrNot) {
