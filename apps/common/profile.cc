@@ -14,10 +14,11 @@ bool is_transfer(Opcode opcode) {
 
 double macs_of(const ProgramView& program, const Step& step) {
   const OpDesc& op = program.ops[step.op];
-  if (op.opcode != Opcode::kConv && op.opcode != Opcode::kDepthwise) return 0;
+  if (!has_window(op.opcode) || op.stream == kNone16) return 0;
   const TensorDesc& out = program.tensors[op.out];
   const double taps = double{1} * op.window.kernel_h * op.window.kernel_w;
-  const double channels = op.opcode == Opcode::kDepthwise ? out.channels : double{1} * op.in_channels * op.out_channels;
+  const bool depthwise = op.opcode == Opcode::kDepthwise || op.opcode == Opcode::kQuantDepthwise;
+  const double channels = depthwise ? out.channels : double{1} * op.in_channels * op.out_channels;
   return taps * channels * out.width * step.row_count;
 }
 

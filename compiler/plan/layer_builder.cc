@@ -34,6 +34,7 @@ bool runs_dense(DType type) { return type == DType::kF32 || type == DType::kU8; 
 LayerBuilder::LayerBuilder(const Graph& graph) : graph_(graph), forms_(graph.values.size()) {}
 
 Status LayerBuilder::build() {
+  CARREL_RETURN_IF_ERROR(find_zeros());
   for (size_t i = 0; i < graph_.inputs.size(); ++i) {
     const ValueId id = graph_.inputs[i];
     MapShape map;
@@ -80,7 +81,7 @@ bool LayerBuilder::try_map_node(NodeId id) {
     case OpType::kLogSoftmax: return add_softmax(id);
     case OpType::kReshape:
     case OpType::kIdentity: return add_reshape(id);
-    default: return false;
+    default: return try_quantized_node(id);
   }
 }
 
@@ -117,6 +118,9 @@ Status LayerBuilder::add_plain_node(NodeId id) {
 Status LayerBuilder::add_outputs() {
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {
     const ValueId id = graph_.outputs[i];
+    if (value(id).type != DType::kF32) {
+      return Error(ErrorCode::kUnsupported, "output %s: type %s", value(id).name.c_str(), dtype_name(value(id).type));
+    }
     MapShape map;
     int t = -1;
     if (is_map_value(id, &map)) {
@@ -143,8 +147,12 @@ Status LayerBuilder::add_outputs() {
 }
 
 bool LayerBuilder::is_map_value(ValueId id, MapShape* map) const {
-  return id != kNoValue && !value(id).is_const() && value(id).type == DType::kF32 &&
-         is_map_shape(value(id).shape, map);
+  if (id == kNoValue || value(id).is_const() || !runs_dense(value(id).type)) return false;
+  if (!is_map_shape(value(id).shape, map)) return false;
+  if (value(id).type == DType::kF32) return true;
+  map->type = ElementType::kU8;
+  map->zero = static_cast<uint8_t>(std::max(0, zeros_[static_cast<size_t>(id)]));
+  return true;
 }
 
 bool LayerBuilder::is_float_const(ValueId id) const {
@@ -168,9 +176,12 @@ int LayerBuilder::as_map(ValueId id) {
   CARREL_CHECK(is_map_value(id, &map));
   const Result<int> plain = as_plain(id);
   CARREL_CHECK(plain.ok());
+  const ElementType type = map.type;
+  map.type = ElementType::kF32;
+  map.zero = 0;
   const int t = new_map(id, map);
   new_layer(-1, Opcode::kPlainToRows, {*plain}, {t}).name = value(id).name + " (to rows)";
-  return t;
+  return type == ElementType::kU8 ? forms(id).map = retyped(id, t, type) : t;
 }
 
 Result<int> LayerBuilder::as_plain(ValueId id) {
@@ -191,6 +202,7 @@ Result<int> LayerBuilder::as_plain(ValueId id) {
     return t;
   }
   CARREL_CHECK(source >= 0);
+  if (me.type == DType::kU8) source = retyped(id, source, ElementType::kF32);
   new_layer(-1, Opcode::kRowsToPlain, {source}, {t}).name = me.name + " (to dense)";
   return t;
 }

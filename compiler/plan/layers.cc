@@ -71,10 +71,14 @@ void choose_algorithms(LayerGraph* graph) {
   }
 }
 
+bool reads_pads(Opcode opcode) {
+  return has_window(opcode) && opcode != Opcode::kPool && opcode != Opcode::kQuantPool;
+}
+
 // Convolutions read pad columns from the map; pools skip them on their own.
 void set_pads(LayerGraph* graph) {
   for (const Layer& layer : graph->layers) {
-    if (layer.opcode != Opcode::kConv && layer.opcode != Opcode::kDepthwise) continue;
+    if (!reads_pads(layer.opcode)) continue;
     MapShape& in = graph->tensors[static_cast<size_t>(layer.inputs[0])].map;
     const MapShape& out = graph->tensors[static_cast<size_t>(layer.outputs[0])].map;
     in.pad_left = std::max<uint32_t>(in.pad_left, layer.window.pad_left);

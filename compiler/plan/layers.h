@@ -31,6 +31,7 @@ struct Layer {
   Unary activation;
   uint32_t args[3] = {};
   float fargs[3] = {};
+  std::vector<float> input_scales;  // kQuantCopy that joins: each input's over the output's; 0: bytes as they are
   WeightsShape weights;    // of one group; kind kNone: no weights
   uint32_t groups = 1;     // streams of this layer; each may hold several groups of the model
   int first_stream = -1;

@@ -85,6 +85,8 @@ class Lowering {
       d.width = p.map.width;
       d.pad_left = p.map.pad_left;
       d.pad_right = p.map.pad_right;
+      d.type = p.map.type;
+      d.zero = p.map.zero;
       d.ring_rows = static_cast<uint32_t>(object.bytes / p.map.row_bytes());
     } else {
       d.rank = static_cast<uint8_t>(p.dims.size());
@@ -207,7 +209,8 @@ class Lowering {
 
   Status make_ops(uint32_t s, NodeIndex n, std::vector<uint16_t>* ops) {
     const Layer& me = layer(n);
-    const bool concat = me.opcode == Opcode::kCopy && me.args[1] == 0;
+    const bool copies = me.opcode == Opcode::kCopy || me.opcode == Opcode::kQuantCopy;
+    const bool concat = copies && me.args[1] == 0;
     const uint32_t count = concat ? static_cast<uint32_t>(me.inputs.size()) : me.groups;
     uint32_t channel = 0;
     uint64_t weights_offset = offset_of(weights(n).object);
@@ -217,6 +220,10 @@ class Lowering {
         CARREL_ASSIGN(op.in0, desc(s, me.inputs[i]));
         op.arg0 = channel;
         channel += tensor(me.inputs[i]).map.channels;
+        if (!me.input_scales.empty()) {
+          op.farg0 = me.input_scales[i];
+          op.arg2 = op.farg0 != 0;
+        }
       }
       if (me.first_stream >= 0) CARREL_RETURN_IF_ERROR(set_weights(s, n, i, &weights_offset, &op));
       if (me.opcode == Opcode::kPlain) CARREL_RETURN_IF_ERROR(set_plain(s, n, &op));
@@ -248,7 +255,7 @@ class Lowering {
     if (!me.inputs.empty()) {
       CARREL_ASSIGN(op.in0, desc(s, me.inputs[0]));
     }
-    if (me.opcode == Opcode::kBinary) {
+    if (me.opcode == Opcode::kBinary || me.opcode == Opcode::kQuantAdd) {
       CARREL_ASSIGN(op.in1, desc(s, me.inputs[1]));
     }
     CARREL_ASSIGN(op.out, desc(s, me.outputs[0]));
@@ -267,7 +274,7 @@ class Lowering {
       CARREL_ASSIGN(const TileGrid grid, make_tile_grid(me.weights));
       *weights_offset += grid.expanded_bytes;
     }
-    if (me.opcode == Opcode::kConv) {
+    if (in_wide_panels(me.weights.kind)) {
       op->in_channels = me.weights.in_channels;
       op->out_channels = me.weights.out_channels;
       op->in_block = group * me.weights.in_channels / kLanes;

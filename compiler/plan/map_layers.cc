@@ -7,12 +7,12 @@
 namespace carrel {
 namespace {
 
-// A stream stores at most so many times the model's weights; beyond, the plain operator takes a grouped convolution.
-constexpr uint32_t kMostMergedGroups = 16;
-
 bool fits16(int64_t v) { return v >= 0 && v <= 0xffff; }
 
-// strides, dilations, pads of a 2-D window; false if a number is out of range (pads may not be negative here).
+bool has_input(const Node& node, size_t i) { return node.inputs.size() > i && node.inputs[i] != kNoValue; }
+
+}  // namespace
+
 bool read_window(const Node& node, int64_t kernel_h, int64_t kernel_w, Window* w) {
   const auto at = [&](const char* name, size_t i, int64_t fallback) {
     const std::vector<int64_t>& list = node.attributes.int_list(name);
@@ -37,9 +37,14 @@ bool read_window(const Node& node, int64_t kernel_h, int64_t kernel_w, Window* w
   return w->span_h() <= 0xffff && w->span_w() <= 0xffff;
 }
 
-bool has_input(const Node& node, size_t i) { return node.inputs.size() > i && node.inputs[i] != kNoValue; }
-
-}  // namespace
+bool read_counted_pads(const Node& node, const Window& window, uint32_t* pads) {
+  *pads = uint32_t{window.pad_bottom} << 16 | window.pad_right;
+  const std::vector<int64_t>& counted = node.attributes.int_list("pads_counted");
+  if (counted.size() != 4) return true;
+  if (counted[0] != window.pad_top || counted[1] != window.pad_left) return false;
+  *pads = static_cast<uint32_t>(counted[2]) << 16 | static_cast<uint32_t>(counted[3]);
+  return fits16(counted[2]) && fits16(counted[3]);
+}
 
 uint32_t groups_per_stream(const Graph& graph, const Node& conv) {
   const int64_t groups = conv.attributes.int_or("group", 1);
@@ -115,14 +120,10 @@ bool LayerBuilder::add_pool(NodeId id) {
   const std::vector<int64_t>& kernel = me.attributes.int_list("kernel_shape");
   Window window;
   if (kernel.size() != 2 || !read_window(me, kernel[0], kernel[1], &window)) return false;
-  const std::vector<int64_t>& counted = me.attributes.int_list("pads_counted");
-  uint32_t end_pads = uint32_t{window.pad_bottom} << 16 | window.pad_right;
-  if (counted.size() == 4) {
-    if (counted[0] != window.pad_top || counted[1] != window.pad_left) return false;
-    if (!fits16(counted[2]) || !fits16(counted[3])) return false;
-    end_pads = static_cast<uint32_t>(counted[2]) << 16 | static_cast<uint32_t>(counted[3]);
-  }
-  Layer& layer = new_layer(id, Opcode::kPool, {as_map(me.inputs[0])}, {});
+  uint32_t end_pads = 0;
+  if (!read_counted_pads(me, window, &end_pads)) return false;
+  const Opcode opcode = in.type == ElementType::kU8 ? Opcode::kQuantPool : Opcode::kPool;
+  Layer& layer = new_layer(id, opcode, {as_map(me.inputs[0])}, {});
   layer.outputs = {new_map(me.outputs[0], out)};
   layer.window = window;
   const bool average = me.op == OpType::kAveragePool;
@@ -228,7 +229,8 @@ bool LayerBuilder::add_concat(NodeId id) {
   }
   std::vector<int> inputs;
   for (ValueId v : me.inputs) inputs.push_back(as_map(v));
-  new_layer(id, Opcode::kCopy, inputs, {}).outputs = {new_map(me.outputs[0], out)};
+  const Opcode opcode = out.type == ElementType::kU8 ? Opcode::kQuantCopy : Opcode::kCopy;
+  new_layer(id, opcode, inputs, {}).outputs = {new_map(me.outputs[0], out)};
   return true;
 }
 
@@ -242,7 +244,8 @@ bool LayerBuilder::add_split(NodeId id) {
   uint32_t channel = 0;
   for (ValueId v : me.outputs) {
     is_map_value(v, &part);
-    Layer& layer = new_layer(id, Opcode::kCopy, {as_map(me.inputs[0])}, {});
+    const Opcode opcode = part.type == ElementType::kU8 ? Opcode::kQuantCopy : Opcode::kCopy;
+    Layer& layer = new_layer(id, opcode, {as_map(me.inputs[0])}, {});
     layer.outputs = {new_map(v, part)};
     layer.args[0] = channel;
     layer.args[1] = 1;

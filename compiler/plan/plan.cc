@@ -28,6 +28,26 @@ ScheduleLimits limits_of(Strategy strategy, uint64_t arena_bytes) {
   return limits;
 }
 
+// Room for the sums of a quantized convolution whose panels are cut: enough rows that fetching tiles again for the next
+// ones is cheap.
+constexpr uint64_t kQuantSumsBytes = 64 * 1024;
+
+// What a thread's tile buffer must hold for `layer`.
+Result<uint64_t> tile_buffer_for(const LayerGraph& graph, const Layer& layer, Strategy strategy) {
+  if (!in_wide_panels(layer.weights.kind)) return uint64_t{0};
+  CARREL_ASSIGN(const TileGrid grid, make_tile_grid(layer.weights));
+  const bool streamed = strategy != Strategy::kWhole;
+  const uint64_t tile = streamed ? grid.max_expanded_bytes + kTagRoom : 0;
+  OpDesc op{};
+  op.weights = streamed ? WeightsMode::kStreamed : WeightsMode::kResident;
+  op.in_channels = layer.weights.in_channels;
+  op.window = layer.window;
+  if (!quantized(layer.weights.kind) || !needs_quant_sums(op, grid)) return round_up(tile, 64);
+  const MapShape& out = graph.tensors[static_cast<size_t>(layer.outputs[0])].map;
+  const uint64_t least = quant_sums_bytes(1, out.width), most = quant_sums_bytes(out.height, out.width);
+  return round_up(tile + std::clamp(kQuantSumsBytes, least, most), 64);
+}
+
 // Everything about a request that does not depend on the budget.
 struct Context {
   const StreamPlan& streams;
@@ -70,10 +90,8 @@ Result<Context> make_context(const Graph& graph, const StreamPlan& streams, cons
   }
   context.tile_buffer_bytes = static_cast<uint32_t>(round_up(ceil_div(buffers, request.threads), 64));
   for (const Layer& layer : context.layers.layers) {
-    if (layer.opcode != Opcode::kConv || request.strategy == Strategy::kWhole) continue;
-    CARREL_ASSIGN(const TileGrid grid, make_tile_grid(streams.streams[static_cast<size_t>(layer.first_stream)].shape));
-    context.tile_buffer_bytes = std::max(context.tile_buffer_bytes,
-                                         static_cast<uint32_t>(round_up(grid.max_expanded_bytes + kTagRoom, 64)));
+    CARREL_ASSIGN(const uint64_t bytes, tile_buffer_for(context.layers, layer, request.strategy));
+    context.tile_buffer_bytes = std::max(context.tile_buffer_bytes, static_cast<uint32_t>(bytes));
   }
   return context;
 }

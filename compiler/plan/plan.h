@@ -34,9 +34,13 @@ struct StreamPlan {
   uint64_t tiles_bytes = 0;  // ciphertext and tags and alignment, from kTilesOffset
 };
 Result<StreamPlan> plan_streams(const Graph& graph, StoredType stored);
-// The numbers of stream `index` in the form pack_weights() takes. Needs a graph with weights.
+// The numbers of stream `index` in the form pack_weights() takes, or, of a quantized kind, pack_quant_weights(). Needs a
+// graph with weights.
 struct StreamWeights {
   std::vector<float> weights, bias;
+  std::vector<int8_t> quant_weights = {};
+  std::vector<int32_t> quant_bias = {};
+  std::vector<float> multipliers = {};
 };
 Result<StreamWeights> stream_weights(const Graph& graph, const StreamPlan& plan, size_t index);
 

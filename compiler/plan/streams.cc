@@ -28,8 +28,9 @@ std::vector<float> spread(const Tensor& value, size_t count) {
 }
 
 // (Cout, Cin / groups, kh, kw) of the groups of one stream to (Cout, Cin, kh, kw) with zeros between the groups.
-std::vector<float> spread_groups(std::span<const float> w, size_t out_channels, size_t groups, size_t group_row) {
-  std::vector<float> dense(out_channels * groups * group_row, 0.0f);
+template <typename T>
+std::vector<T> spread_groups(std::span<const T> w, size_t out_channels, size_t groups, size_t group_row) {
+  std::vector<T> dense(out_channels * groups * group_row, T{});
   const size_t outs_per_group = out_channels / groups;
   for (size_t oc = 0; oc < out_channels; ++oc) {
     const size_t group = oc / outs_per_group;
@@ -82,6 +83,31 @@ StreamWeights dense_weights(const Graph& graph, const Node& node) {
   return out;
 }
 
+// int8 weights, the bias over raw bytes (less the input's zero point times the channel's weights), multipliers. The
+// weights of a Gemm lie as those of a convolution over the whole map.
+StreamWeights quant_weights(const Graph& graph, const Node& node, const WeightsShape& shape, int32_t part) {
+  const Tensor& w = *graph.value(node.inputs[1]).constant;
+  const std::span<const int8_t> all{reinterpret_cast<const int8_t*>(w.data.data()), w.data.size()};
+  const size_t outs = shape.out_channels, first = static_cast<size_t>(part) * outs;
+  const size_t row = all.size() / static_cast<size_t>(w.shape[0]);
+  const bool merges = node.op == OpType::kQConv && shape.kind == WeightsKind::kQuantConv;
+  const std::span<const int8_t> mine = all.subspan(first * row, outs * row);
+  StreamWeights out;
+  out.quant_weights = spread_groups(mine, outs, merges ? groups_per_stream(graph, node) : 1, row);
+  const std::vector<int64_t> bias = has_input(node, 3) ? graph.value(node.inputs[3]).constant->to_i64()
+                                                       : std::vector<int64_t>(first + outs, 0);
+  const std::span<const float> scales = graph.value(node.inputs[2]).constant->f32();
+  const float x_scale = node.attributes.float_or("x_scale", 1), y_scale = node.attributes.float_or("y_scale", 1);
+  const int64_t zero = node.attributes.int_or("x_zero", 0);
+  for (size_t c = 0; c < outs; ++c) {
+    int64_t sum = bias[first + c];
+    for (size_t i = 0; i < row; ++i) sum -= zero * mine[c * row + i];
+    out.quant_bias.push_back(static_cast<int32_t>(sum));
+    out.multipliers.push_back(x_scale * scales[first + c] / y_scale);
+  }
+  return out;
+}
+
 // Rows of numbers per channel: affine scale and shift, or slopes.
 Result<StreamWeights> vector_weights(const Graph& graph, const Node& node, const WeightsShape& shape) {
   const size_t channels = shape.out_channels;
@@ -129,7 +155,8 @@ StreamDesc stream_of(const WeightsShape& weights, StoredType stored) {
   StreamDesc stream;
   std::memset(static_cast<void*>(&stream), 0, sizeof stream);
   stream.shape.kind = weights.kind;
-  stream.shape.stored = weights.kind == WeightsKind::kVectors ? StoredType::kF32 : stored;
+  const bool one_form = weights.kind == WeightsKind::kVectors || quantized(weights.kind);
+  stream.shape.stored = one_form ? StoredType::kF32 : stored;
   stream.shape.in_channels = weights.in_channels;
   stream.shape.out_channels = weights.out_channels;
   stream.shape.kernel_h = weights.kernel_h;
@@ -170,6 +197,7 @@ Result<StreamWeights> stream_weights(const Graph& graph, const StreamPlan& plan,
     return StreamWeights{{f.begin(), f.end()}, {}};
   }
   const Node& node = graph.node(source.node);
+  if (quantized(shape.kind)) return quant_weights(graph, node, shape, source.part);
   if (shape.kind == WeightsKind::kVectors) return vector_weights(graph, node, shape);
   if (node.op == OpType::kConv) return conv_weights(graph, node, shape, source.part);
   return dense_weights(graph, node);

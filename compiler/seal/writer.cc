@@ -65,6 +65,7 @@ class TileWriter {
   Status write_stream(const StreamDesc& stream, const StreamWeights& weights) {
     CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
     CARREL_RETURN_IF_ERROR(out_.write_zeros(stream.file_offset - out_.position()));
+    if (quantized(stream.shape.kind)) return write_quantized(stream, grid, weights);
     if (stream.shape.kind != WeightsKind::kConv) {
       return write_slice(stream, grid, {stream.shape, 0, grid.tile_count, weights.weights, weights.bias});
     }
@@ -103,7 +104,19 @@ class TileWriter {
     packed_.resize(own.stored_bytes);
     CARREL_CHECK(base + own.stored_bytes == tile_stored_offset(grid, slice.tile_end));
     pack_weights(own, slice.weights, slice.bias, packed_);
-    for (uint32_t t = slice.tile_begin; t < slice.tile_end; ++t) {
+    return write_packed(stream, grid, slice.tile_begin, slice.tile_end);
+  }
+
+  Status write_quantized(const StreamDesc& stream, const TileGrid& grid, const StreamWeights& weights) {
+    packed_.resize(grid.stored_bytes);
+    pack_quant_weights(grid, {weights.quant_weights, weights.quant_bias, weights.multipliers}, packed_);
+    return write_packed(stream, grid, 0, grid.tile_count);
+  }
+
+  // Tiles [begin, end), which packed_ holds.
+  Status write_packed(const StreamDesc& stream, const TileGrid& grid, uint32_t begin, uint32_t end) {
+    const uint64_t base = tile_stored_offset(grid, begin);
+    for (uint32_t t = begin; t < end; ++t) {
       const std::byte* plain = packed_.data() + (tile_stored_offset(grid, t) - base);
       CARREL_RETURN_IF_ERROR(write_tile(stream.first_tile + t, plain, tile_info(grid, t).stored_bytes));
     }

@@ -41,7 +41,8 @@ bool same_text(const char* a, const char* b) {
 constexpr const char* kStrategyNames[] = {"whole", "channel", "yplane", "auto"};
 constexpr const char* kOpcodeNames[] = {
     "Load", "Conv", "Depthwise", "Pool", "GlobalPool", "Unary", "Binary", "Lrn", "Softmax",
-    "Copy", "RowsToPlain", "PlainToRows", "Plain", "Input", "Output", "Spill", "Fetch"};
+    "Copy", "RowsToPlain", "PlainToRows", "Plain", "Input", "Output", "Spill", "Fetch",
+    "QuantConv", "QuantDepthwise", "QuantAdd", "QuantPool", "QuantCopy", "Quantize", "Dequantize"};
 static_assert(sizeof(kOpcodeNames) / sizeof(kOpcodeNames[0]) == static_cast<size_t>(Opcode::kCount));
 
 // What a sandboxed process writes outside its block (docs/ARCHITECTURE.md, "Budget"): the main stack and the
@@ -67,6 +68,12 @@ Result<Strategy> parse_strategy(const char* name) {
 
 const char* opcode_name(Opcode opcode) {
   return opcode < Opcode::kCount ? kOpcodeNames[static_cast<size_t>(opcode)] : "?";
+}
+
+bool needs_quant_sums(const OpDesc& op, const TileGrid& grid) {
+  if (grid.chunks_per_panel == 1) return false;
+  return op.weights != WeightsMode::kResident ||
+         ceil_div(op.in_channels, kLanes) * op.window.kernel_h > kMaxQuantRuns;
 }
 
 uint64_t runtime_reserve_bytes(uint32_t threads) {

@@ -17,13 +17,14 @@
 #include "base/unary.h"
 #include "engine/layout/conv.h"
 #include "engine/layout/map.h"
+#include "engine/layout/quant.h"
 #include "engine/layout/tiles.h"
 #include "engine/layout/winograd.h"
 
 namespace carrel {
 
 inline constexpr uint32_t kProgramMagic = 0x4c525043;  // "CPRL"
-inline constexpr uint32_t kProgramVersion = 1;
+inline constexpr uint32_t kProgramVersion = 2;
 inline constexpr uint16_t kNone16 = 0xffff;
 inline constexpr uint32_t kMaxThreads = 64;
 // The validator follows each store's blocks on its stack: 16 KiB.
@@ -44,7 +45,8 @@ struct ProgramHeader {
   uint64_t planned_peak_bytes = 0;  // reserve + blob + tile buffers + arena
   uint64_t arena_bytes = 0;
   uint64_t store_bytes = 0;         // untrusted area the program needs: inputs, outputs, spill
-  // Per thread, multiple of 64; >= largest streamed tile expanded + 64 (its tag). All of them together also hold one
+  // Per thread, multiple of 64; >= largest streamed tile expanded + 64 (its tag), and behind them the sums of a
+  // kQuantConv whose panels are cut (quant_sums_bytes() of at least one row). All of them together also hold one
   // block of an input or output: threads * tile_buffer_bytes >= least_boundary_buffer_bytes().
   uint32_t tile_buffer_bytes = 0;
   uint8_t threads = 1;
@@ -67,7 +69,8 @@ enum class TensorKind : uint8_t {
 struct TensorDesc {
   TensorKind kind = TensorKind::kMap;
   uint8_t rank = 0;       // kPlain
-  uint16_t reserved = 0;
+  ElementType type = ElementType::kF32;  // kMap; a plain tensor holds floats
+  uint8_t zero = 0;                      // kU8: the zero point
   uint32_t dims_begin = 0;  // kPlain: `rank` entries of ints[]
   uint32_t channels = 0, height = 0, width = 0, pad_left = 0, pad_right = 0;  // kMap
   uint32_t ring_rows = 0;
@@ -125,9 +128,22 @@ enum class Opcode : uint8_t {
   kOutput,       // in0 -> store, likewise
   kSpill,        // map in0 rows -> store
   kFetch,        // store -> map out rows
+  // On maps of bytes (engine/kernels/rows/quant_rows.h). arg0 = low << 8 | high bounds the result of the first three.
+  kQuantConv,       // as kConv
+  kQuantDepthwise,  // as kDepthwise
+  kQuantAdd,        // in0, in1 -> out, all the same shape; farg0, farg1 = their scales over the output's
+  kQuantPool,       // as kPool; farg0 = the input's scale over the output's
+  kQuantCopy,       // as kCopy; arg2 = 1: requantized, farg0 = the input's scale over the output's
+  kQuantize,        // float in0 -> out; arg0 = zero point, farg0 = scale
+  kDequantize,      // in0 -> float out; arg0 = zero point, farg0 = scale
   kCount,
 };
 const char* opcode_name(Opcode opcode);
+// Output rows read a window of input rows.
+constexpr bool has_window(Opcode opcode) {
+  return opcode == Opcode::kConv || opcode == Opcode::kDepthwise || opcode == Opcode::kPool ||
+         opcode == Opcode::kQuantConv || opcode == Opcode::kQuantDepthwise || opcode == Opcode::kQuantPool;
+}
 
 enum class WeightsMode : uint8_t {
   kNone = 0,
@@ -195,8 +211,10 @@ inline uint64_t block_offset(const StoreDesc& store, uint32_t block) {
   return store.offset + uint64_t{block} * (uint64_t{store.block_bytes} + 16);
 }
 inline MapShape map_shape(const TensorDesc& t) {
-  return {t.channels, t.height, t.width, t.pad_left, t.pad_right};
+  return {t.channels, t.height, t.width, t.pad_left, t.pad_right, t.type, t.zero};
 }
+// Whether a kQuantConv goes through its weights tile by tile with sums in the tile buffer, or whole panels at a time.
+bool needs_quant_sums(const OpDesc& op, const TileGrid& grid);
 
 // Structure only: magic, version, counts against the blob's size. `blob` is 8-byte aligned and trusted memory.
 Result<ProgramView> parse_program(std::span<const std::byte> blob);

@@ -10,6 +10,11 @@ namespace {
 // Kernels count rows and columns in int32_t.
 constexpr uint64_t kMaxReach = uint64_t{1} << 30;
 
+#define OP_REQUIRE(condition, what)        \
+  do {                                     \
+    if (!(condition)) return bad(what);    \
+  } while (0)
+
 class OpValidator {
  public:
   OpValidator(const ProgramView& program, uint32_t index)
@@ -20,15 +25,15 @@ class OpValidator {
     if (op_.activation >= UnaryFn::kCount) return bad("unknown activation");
     switch (op_.opcode) {
       case Opcode::kLoad: return check_load();
-      case Opcode::kConv: return check_conv();
-      case Opcode::kDepthwise: return check_depthwise();
-      case Opcode::kPool: return check_pool();
+      case Opcode::kConv: return check_conv(map(op_.in0), map(op_.out), WeightsKind::kConv);
+      case Opcode::kDepthwise: return check_depthwise(map(op_.in0), map(op_.out), WeightsKind::kDepthwise);
+      case Opcode::kPool: return check_pool(map(op_.in0), map(op_.out));
       case Opcode::kGlobalPool: return check_global_pool();
       case Opcode::kUnary: return check_unary();
       case Opcode::kBinary: return check_binary();
       case Opcode::kLrn: return check_lrn();
       case Opcode::kSoftmax: return check_softmax();
-      case Opcode::kCopy: return check_copy();
+      case Opcode::kCopy: return check_copy(map(op_.in0), map(op_.out));
       case Opcode::kRowsToPlain: return check_conversion(op_.in0, op_.out);
       case Opcode::kPlainToRows: return check_conversion(op_.out, op_.in0);
       case Opcode::kPlain: return check_plain();
@@ -36,6 +41,17 @@ class OpValidator {
       case Opcode::kOutput: return check_transfer(op_.in0, StoreKind::kOutput);
       case Opcode::kSpill: return check_transfer(op_.in0, StoreKind::kSpill);
       case Opcode::kFetch: return check_transfer(op_.out, StoreKind::kSpill);
+      case Opcode::kQuantConv: return check_quant_conv();
+      case Opcode::kQuantDepthwise:
+        CARREL_RETURN_IF_ERROR(check_bounds());
+        return check_depthwise(bytes(op_.in0), bytes(op_.out), WeightsKind::kQuantDepthwise);
+      case Opcode::kQuantAdd: return check_quant_add();
+      case Opcode::kQuantPool: return check_quant_pool();
+      case Opcode::kQuantCopy:
+        OP_REQUIRE(op_.arg2 <= 1, "requantized is not a flag");
+        return check_copy(bytes(op_.in0), bytes(op_.out));
+      case Opcode::kQuantize: return check_type_change(map(op_.in0), bytes(op_.out));
+      case Opcode::kDequantize: return check_type_change(bytes(op_.in0), map(op_.out));
       case Opcode::kCount: break;
     }
     return bad("unknown opcode");
@@ -43,17 +59,18 @@ class OpValidator {
 
  private:
   Error bad(const char* what) const { return refuse(opcode_name(op_.opcode), index_, what); }
-#define OP_REQUIRE(condition, what)        \
-  do {                                     \
-    if (!(condition)) return bad(what);    \
-  } while (0)
 
   // nullptr: no such tensor of that kind.
   const TensorDesc* tensor(uint16_t id, TensorKind kind) const {
     if (id >= program_.tensors.size() || program_.tensors[id].kind != kind) return nullptr;
     return &program_.tensors[id];
   }
-  const TensorDesc* map(uint16_t id) const { return tensor(id, TensorKind::kMap); }
+  const TensorDesc* map_of(uint16_t id, ElementType type) const {
+    const TensorDesc* t = tensor(id, TensorKind::kMap);
+    return t != nullptr && t->type == type ? t : nullptr;
+  }
+  const TensorDesc* map(uint16_t id) const { return map_of(id, ElementType::kF32); }
+  const TensorDesc* bytes(uint16_t id) const { return map_of(id, ElementType::kU8); }
   const TensorDesc* plain(uint16_t id) const { return tensor(id, TensorKind::kPlain); }
   const StreamDesc* stream() const {
     return op_.stream < program_.streams.size() ? &program_.streams[op_.stream] : nullptr;
@@ -117,8 +134,7 @@ class OpValidator {
     return ok_status();
   }
 
-  Status check_conv() const {
-    const TensorDesc *in = map(op_.in0), *out = map(op_.out);
+  Status check_conv(const TensorDesc* in, const TensorDesc* out, WeightsKind kind) const {
     OP_REQUIRE(in != nullptr && out != nullptr, "needs two maps");
     OP_REQUIRE(apart(*in, *out), "input and output overlap");
     OP_REQUIRE(window_bounded(*out) && columns_inside(*in, *out), "the window leaves the input's pads");
@@ -129,7 +145,7 @@ class OpValidator {
                "its group leaves the maps");
     OP_REQUIRE(stream() != nullptr, "no such stream");
     const WeightsShape& w = stream()->shape;
-    OP_REQUIRE(w.kind == WeightsKind::kConv && w.in_channels == op_.in_channels &&
+    OP_REQUIRE(w.kind == kind && w.in_channels == op_.in_channels &&
                    w.out_channels == op_.out_channels && w.kernel_h == op_.window.kernel_h &&
                    w.kernel_w == op_.window.kernel_w,
                "stream and operator differ in shape");
@@ -162,22 +178,20 @@ class OpValidator {
     return ok_status();
   }
 
-  Status check_depthwise() const {
-    const TensorDesc *in = map(op_.in0), *out = map(op_.out);
+  Status check_depthwise(const TensorDesc* in, const TensorDesc* out, WeightsKind kind) const {
     OP_REQUIRE(in != nullptr && out != nullptr, "needs two maps");
     OP_REQUIRE(apart(*in, *out), "input and output overlap");
     OP_REQUIRE(in->channels == out->channels, "channels differ");
     OP_REQUIRE(window_bounded(*out) && columns_inside(*in, *out), "the window leaves the input's pads");
     OP_REQUIRE(stream() != nullptr && op_.weights == WeightsMode::kResident, "needs resident weights");
     const WeightsShape& w = stream()->shape;
-    OP_REQUIRE(w.kind == WeightsKind::kDepthwise && w.out_channels == out->channels &&
+    OP_REQUIRE(w.kind == kind && w.out_channels == out->channels &&
                    w.kernel_h == op_.window.kernel_h && w.kernel_w == op_.window.kernel_w,
                "stream and operator differ in shape");
     return check_resident();
   }
 
-  Status check_pool() const {
-    const TensorDesc *in = map(op_.in0), *out = map(op_.out);
+  Status check_pool(const TensorDesc* in, const TensorDesc* out) const {
     OP_REQUIRE(in != nullptr && out != nullptr, "needs two maps");
     OP_REQUIRE(apart(*in, *out), "input and output overlap");
     OP_REQUIRE(in->channels == out->channels, "channels differ");
@@ -228,6 +242,48 @@ class OpValidator {
     return ok_status();
   }
 
+  // low << 8 | high
+  Status check_bounds() const {
+    OP_REQUIRE(op_.arg0 <= 0xffff && (op_.arg0 >> 8) <= (op_.arg0 & 0xff), "bounds out of range");
+    return ok_status();
+  }
+
+  Status check_quant_conv() const {
+    CARREL_RETURN_IF_ERROR(check_bounds());
+    OP_REQUIRE(op_.algorithm == ConvAlgorithm::kDirect, "unknown algorithm");
+    CARREL_RETURN_IF_ERROR(check_conv(bytes(op_.in0), bytes(op_.out), WeightsKind::kQuantConv));
+    const Result<TileGrid> grid = make_tile_grid(stream()->shape);
+    OP_REQUIRE(grid.ok(), "impossible shape");
+    if (!needs_quant_sums(op_, *grid)) return ok_status();
+    const uint64_t tile = op_.weights == WeightsMode::kStreamed ? uint64_t{grid->max_expanded_bytes} + 64 : 0;
+    OP_REQUIRE(tile + quant_sums_bytes(1, bytes(op_.out)->width) <= program_.header->tile_buffer_bytes,
+               "a row of sums is larger than the tile buffer");
+    return ok_status();
+  }
+
+  Status check_quant_add() const {
+    const TensorDesc *a = bytes(op_.in0), *b = bytes(op_.in1), *out = bytes(op_.out);
+    OP_REQUIRE(a != nullptr && b != nullptr && out != nullptr, "needs three maps of bytes");
+    OP_REQUIRE(same_sides(*a, *out) && same_sides(*b, *out), "maps differ in shape");
+    OP_REQUIRE(apart_or_same(*a, *out) && apart_or_same(*b, *out), "input and output overlap");
+    return check_bounds();
+  }
+
+  Status check_quant_pool() const {
+    CARREL_RETURN_IF_ERROR(check_pool(bytes(op_.in0), bytes(op_.out)));
+    const uint64_t taps = uint64_t{op_.window.kernel_h} * op_.window.kernel_w;
+    OP_REQUIRE(op_.arg0 == static_cast<uint32_t>(PoolKind::kMax) || taps <= kMaxQuantPoolTaps, "the window is too large");
+    return ok_status();
+  }
+
+  Status check_type_change(const TensorDesc* in, const TensorDesc* out) const {
+    OP_REQUIRE(in != nullptr && out != nullptr, "needs a map of each type");
+    OP_REQUIRE(same_sides(*in, *out), "maps differ in shape");
+    OP_REQUIRE(apart(*in, *out), "input and output overlap");
+    OP_REQUIRE(op_.arg0 <= 0xff, "zero point out of range");
+    return ok_status();
+  }
+
   Status check_lrn() const {
     const TensorDesc *in = map(op_.in0), *out = map(op_.out);
     OP_REQUIRE(in != nullptr && out != nullptr, "needs two maps");
@@ -246,8 +302,7 @@ class OpValidator {
     return ok_status();
   }
 
-  Status check_copy() const {
-    const TensorDesc *in = map(op_.in0), *out = map(op_.out);
+  Status check_copy(const TensorDesc* in, const TensorDesc* out) const {
     OP_REQUIRE(in != nullptr && out != nullptr, "needs two maps");
     OP_REQUIRE(in->height == out->height && in->width == out->width, "maps differ in shape");
     OP_REQUIRE(apart(*in, *out), "input and output overlap");
@@ -303,14 +358,15 @@ class OpValidator {
   Status check_transfer(uint16_t id, StoreKind kind) const {
     OP_REQUIRE(op_.store < program_.stores.size() && program_.stores[op_.store].kind == kind, "no such store");
     const StoreDesc& store = program_.stores[op_.store];
-    if (const TensorDesc* m = map(id)) {
+    const bool spill = kind == StoreKind::kSpill;
+    if (const TensorDesc* m = spill ? tensor(id, TensorKind::kMap) : map(id)) {
       const uint64_t dense_bytes = uint64_t{m->channels} * m->width * sizeof(float);
-      const uint64_t block_bytes = kind == StoreKind::kSpill ? map_shape(*m).row_bytes() : dense_bytes;
+      const uint64_t block_bytes = spill ? map_shape(*m).row_bytes() : dense_bytes;
       OP_REQUIRE(store.block_bytes == block_bytes && store.block_count == m->height, "store and map differ in size");
       return ok_status();
     }
     const TensorDesc* p = plain(id);
-    OP_REQUIRE(p != nullptr && kind != StoreKind::kSpill, "needs a map");
+    OP_REQUIRE(p != nullptr && !spill, "needs a map");
     const uint64_t blocks = ceil_div(plain_count(program_, *p) * sizeof(float), kPlainBlockBytes);
     OP_REQUIRE(store.block_bytes == kPlainBlockBytes && store.block_count == (blocks > 0 ? blocks : 1),
                "store and tensor differ in size");

@@ -58,9 +58,8 @@ class RowOrder {
 
   Status follow_rows(const OpDesc& op, Rows rows) {
     const uint32_t height = program_.tensors[op.in0].height;
-    const bool windowed = op.opcode == Opcode::kConv || op.opcode == Opcode::kDepthwise || op.opcode == Opcode::kPool;
-    CARREL_RETURN_IF_ERROR(read(op.in0, windowed ? window_rows(op.window, rows, height) : rows));
-    if (op.opcode == Opcode::kBinary) {
+    CARREL_RETURN_IF_ERROR(read(op.in0, has_window(op.opcode) ? window_rows(op.window, rows, height) : rows));
+    if (op.opcode == Opcode::kBinary || op.opcode == Opcode::kQuantAdd) {
       const bool broadcast = program_.tensors[op.in1].height != height;
       CARREL_RETURN_IF_ERROR(read(op.in1, broadcast ? Rows{0, 1} : rows));
     }

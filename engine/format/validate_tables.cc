@@ -16,6 +16,8 @@ Status validate_map(const TensorDesc& t, uint32_t index) {
                      t.height <= kMaxMapSide && t.width <= kMaxMapSide && t.pad_left <= kMaxMapSide &&
                      t.pad_right <= kMaxMapSide && t.pad_left + t.width + t.pad_right <= kMaxMapSide;
   CARREL_REQUIRE(sides, "tensor", index, "a side is 0 or too large");
+  CARREL_REQUIRE(t.type <= ElementType::kU8 && (t.type == ElementType::kU8 || t.zero == 0), "tensor", index,
+                 "unknown type");
   CARREL_REQUIRE(t.ring_rows > 0 && t.ring_rows <= kMaxMapSide, "tensor", index, "ring rows out of range");
   // At most 2^20 blocks of 2^24 pixels of 64 bytes.
   const uint64_t row_bytes = map_shape(t).row_bytes();
@@ -26,6 +28,7 @@ Status validate_map(const TensorDesc& t, uint32_t index) {
 }
 
 Status validate_plain(const ProgramView& program, const TensorDesc& t, uint32_t index) {
+  CARREL_REQUIRE(t.type == ElementType::kF32 && t.zero == 0, "tensor", index, "unknown type");
   CARREL_REQUIRE(t.rank <= kMaxRank && in_range(t.dims_begin, t.rank, program.ints.size()), "tensor", index,
                  "its dims are out of range");
   uint64_t largest = 1;  // a dimension of 0 counts as 1, so that partial products stay bounded too
@@ -69,7 +72,7 @@ Status validate_tensors(const ProgramView& program) {
 Status validate_streams(const ProgramView& program) {
   for (uint32_t i = 0; i < program.streams.size(); ++i) {
     const StreamDesc& s = program.streams[i];
-    CARREL_REQUIRE(s.shape.kind != WeightsKind::kNone && s.shape.kind <= WeightsKind::kPlain, "stream", i,
+    CARREL_REQUIRE(s.shape.kind != WeightsKind::kNone && s.shape.kind <= kLastWeightsKind, "stream", i,
                    "unknown kind");
     const Result<TileGrid> grid = make_tile_grid(s.shape);
     CARREL_REQUIRE(grid.ok(), "stream", i, "impossible shape");

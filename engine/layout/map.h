@@ -53,7 +53,7 @@ struct RowRing {
   }
 };
 
-// The same for a map of bytes.
+// The same for a map of bytes; of rows as bytes, whatever their elements are (base, block_row of block 0).
 struct ByteRing {
   uint8_t* base = nullptr;
   MapShape shape;

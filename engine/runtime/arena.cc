@@ -42,4 +42,8 @@ RowRing Arena::claim_ring(const TensorDesc& map) {
   return ring;
 }
 
+ByteRing Arena::claim_bytes(const TensorDesc& map) {
+  return {reinterpret_cast<uint8_t*>(claim(map.arena_offset, map.bytes)), map_shape(map), map.ring_rows};
+}
+
 }  // namespace carrel

@@ -25,6 +25,7 @@ class Arena {
   // The tile buffers as one, for a block of an input or output.
   std::byte* claim_boundary_buffer(uint64_t bytes);
   RowRing claim_ring(const TensorDesc& map);
+  ByteRing claim_bytes(const TensorDesc& map);
 
   // Bytes from the block's start to the highest one ever handed out.
   uint64_t high_water_bytes() const { return high_water_; }

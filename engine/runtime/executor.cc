@@ -46,6 +46,13 @@ Status Executor::run_step(const Step& step) {
     case Opcode::kOutput: return output(op, rows);
     case Opcode::kSpill: return spill(op, rows);
     case Opcode::kFetch: return fetch(op, rows);
+    case Opcode::kQuantConv: return quant_conv(op, rows);
+    case Opcode::kQuantDepthwise: return quant_depthwise(op, rows);
+    case Opcode::kQuantAdd: return quant_add(op, rows);
+    case Opcode::kQuantPool: return quant_pool(op, rows);
+    case Opcode::kQuantCopy: return quant_copy(op, rows);
+    case Opcode::kQuantize: return quantize(op, rows);
+    case Opcode::kDequantize: return dequantize(op, rows);
     case Opcode::kCount: break;
   }
   return Error(ErrorCode::kInvalidInput, "unknown opcode");
@@ -53,6 +60,10 @@ Status Executor::run_step(const Step& step) {
 
 void Executor::zero_pads(const RowRing& out, RowRange rows) const {
   if (out.shape.pad_left + out.shape.pad_right > 0) parts_.kernels->zero_pads(out, rows);
+}
+
+void Executor::fill_pads(const ByteRing& out, RowRange rows) const {
+  if (out.shape.pad_left + out.shape.pad_right > 0) parts_.kernels->fill_pads(out, rows);
 }
 
 }  // namespace carrel

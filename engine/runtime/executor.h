@@ -49,6 +49,17 @@ class Executor {
   Status lrn(const OpDesc& op, RowRange rows);
   Status softmax(const OpDesc& op, RowRange rows);
   Status copy(const OpDesc& op, RowRange rows);
+  struct QuantConvPlan;
+  Status quant_conv(const OpDesc& op, RowRange rows);
+  // Of thread `thread`: panels or tiles `units` for `rows`.
+  Status quant_units(const QuantConvPlan& plan, uint32_t thread, RowRange units, RowRange rows);
+  Status quant_tile(const QuantConvPlan& plan, uint32_t thread, uint32_t tile, QuantConvCall* call);
+  Status quant_depthwise(const OpDesc& op, RowRange rows);
+  Status quant_add(const OpDesc& op, RowRange rows);
+  Status quant_pool(const OpDesc& op, RowRange rows);
+  Status quant_copy(const OpDesc& op, RowRange rows);
+  Status quantize(const OpDesc& op, RowRange rows);
+  Status dequantize(const OpDesc& op, RowRange rows);
   Status rows_to_plain(const OpDesc& op, RowRange rows);
   Status plain_to_rows(const OpDesc& op, RowRange rows);
   Status plain(const OpDesc& op);
@@ -59,6 +70,7 @@ class Executor {
 
   const TensorDesc& tensor(uint16_t id) const { return program_.tensors[id]; }
   RowRing ring(uint16_t id) { return parts_.arena->claim_ring(tensor(id)); }
+  ByteRing bytes(uint16_t id) { return parts_.arena->claim_bytes(tensor(id)); }
   float* plain_data(uint16_t id) {
     const TensorDesc& t = tensor(id);
     return reinterpret_cast<float*>(parts_.arena->claim(t.arena_offset, t.bytes));
@@ -72,6 +84,10 @@ class Executor {
   // what was written in `out` become zero.
   template <typename Body>
   Status split(const RowRing& out, RowRange rows, uint32_t blocks, Body body);
+  // The same without the pads, for `elements` of work.
+  template <typename Body>
+  Status split_work(uint64_t elements, RowRange rows, uint32_t blocks, Body body);
+  void fill_pads(const ByteRing& out, RowRange rows) const;
   void zero_pads(const RowRing& out, RowRange rows) const;
 
   ProgramView program_;
@@ -96,13 +112,12 @@ inline RowRange part_of(RowRange range, uint32_t parts, uint32_t index) {
 inline constexpr uint64_t kFloatsWorthAThread = 8 * 1024;
 
 template <typename Body>
-Status Executor::split(const RowRing& out, RowRange rows, uint32_t blocks, Body body) {
+Status Executor::split_work(uint64_t elements, RowRange rows, uint32_t blocks, Body body) {
   const uint32_t count = count_of(rows);
   const uint32_t threads = parts_.workers->threads();
   const bool by_rows = blocks == 0 || count >= threads;
-  const uint64_t floats = uint64_t{count} * out.shape.row_floats();
   const uint32_t units = by_rows ? count : blocks;
-  uint32_t used = floats < 2 * kFloatsWorthAThread ? 1 : threads;
+  uint32_t used = elements < 2 * kFloatsWorthAThread ? 1 : threads;
   if (used > units) used = units;
   auto task = [&](uint32_t thread) -> Status {
     const Share share = by_rows ? Share{part_of(rows, used, thread), 0, blocks}
@@ -110,7 +125,12 @@ Status Executor::split(const RowRing& out, RowRange rows, uint32_t blocks, Body 
                                         count_of(part_of(blocks, used, thread))};
     return body(share);
   };
-  CARREL_RETURN_IF_ERROR(parts_.workers->run(used, task));
+  return parts_.workers->run(used, task);
+}
+
+template <typename Body>
+Status Executor::split(const RowRing& out, RowRange rows, uint32_t blocks, Body body) {
+  CARREL_RETURN_IF_ERROR(split_work(uint64_t{count_of(rows)} * out.shape.row_floats(), rows, blocks, body));
   zero_pads(out, rows);
   return ok_status();
 }

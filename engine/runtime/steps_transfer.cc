@@ -65,7 +65,7 @@ Status Executor::output(const OpDesc& op, RowRange blocks) {
 
 Status Executor::spill(const OpDesc& op, RowRange rows) {
   const StoreDesc& store = program_.stores[op.store];
-  const RowRing in = ring(op.in0);
+  const ByteRing in = bytes(op.in0);
   stats_->bytes_spilled += uint64_t{count_of(rows)} * store.block_bytes;
   const uint32_t threads = parts_.workers->threads();
   const uint32_t used = threads < count_of(rows) ? threads : count_of(rows);
@@ -82,7 +82,7 @@ Status Executor::spill(const OpDesc& op, RowRange rows) {
 // The rows come back verbatim, pads included.
 Status Executor::fetch(const OpDesc& op, RowRange rows) {
   const StoreDesc& store = program_.stores[op.store];
-  const RowRing out = ring(op.out);
+  const ByteRing out = bytes(op.out);
   stats_->bytes_fetched += uint64_t{count_of(rows)} * store.block_bytes;
   const uint32_t threads = parts_.workers->threads();
   const uint32_t used = threads < count_of(rows) ? threads : count_of(rows);

@@ -221,7 +221,7 @@ TEST(Validate, RefusesBrokenHeaders) {
   };
   EXPECT_FALSE(refused([](ProgramHeader*) {}));
   EXPECT_TRUE(refused([](ProgramHeader* h) { h->magic ^= 1; }));
-  EXPECT_TRUE(refused([](ProgramHeader* h) { h->version = 2; }));
+  EXPECT_TRUE(refused([](ProgramHeader* h) { h->version = kProgramVersion + 1; }));
   EXPECT_TRUE(refused([](ProgramHeader* h) { h->program_bytes += 8; }));
   EXPECT_TRUE(refused([](ProgramHeader* h) { h->planned_peak_bytes -= 1; }));
   EXPECT_TRUE(refused([](ProgramHeader* h) { h->budget_bytes -= 1; }));

@@ -12,6 +12,7 @@
 #include "compiler/seal/seal.h"
 #include "tests/suite/oracle.h"
 #include "tests/suite/random_graph.h"
+#include "tests/suite/random_quantized.h"
 
 namespace carrel {
 namespace {
@@ -38,8 +39,7 @@ struct Case {
   uint32_t threads;
 };
 
-void run_cases(uint32_t seed, StoredType stored, double tolerance) {
-  const Graph graph = random_graph(seed);
+void run_cases(const Graph& graph, uint32_t seed, StoredType stored, double tolerance) {
   const Tensor input = random_tensor(graph.value(graph.inputs[0]).shape, seed);
   const auto expected = eval_graph(graph, {input});
   ASSERT_TRUE(expected.ok()) << expected.error().message();
@@ -81,7 +81,16 @@ void run_cases(uint32_t seed, StoredType stored, double tolerance) {
 TEST(Partition, RandomNetworksEqualPlainEvaluation) {
   for (uint32_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    run_cases(seed, StoredType::kF32, 1e-4);
+    run_cases(random_graph(seed), seed, StoredType::kF32, 1e-4);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// To the bit.
+TEST(Partition, QuantizedNetworksEqualPlainEvaluation) {
+  for (uint32_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    run_cases(random_quantized(seed), seed, StoredType::kF32, 0);
     if (HasFatalFailure()) return;
   }
 }
@@ -89,7 +98,7 @@ TEST(Partition, RandomNetworksEqualPlainEvaluation) {
 TEST(Partition, HalfPrecisionStorageStaysClose) {
   for (uint32_t seed = 100; seed <= 110; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    run_cases(seed, StoredType::kF16, 1e-2);
+    run_cases(random_graph(seed), seed, StoredType::kF16, 1e-2);
     if (HasFatalFailure()) return;
   }
 }

@@ -9,15 +9,13 @@
 
 #include "engine/layout/conv.h"
 #include "engine/layout/map.h"
+#include "engine/layout/quant.h"
 #include "engine/layout/row_ops.h"
 #include "engine/layout/tiles.h"
 
 namespace carrel {
 
-// Most kernel rows, counted once for each block of input channels, that a call of quant_conv takes.
-// No tile has more.
-inline constexpr uint32_t kMaxQuantRuns = 512;
-
+// At most kMaxQuantRuns kernel rows, counted once for each block of input channels.
 // out = clamp(round((bias + sum of w * in) * multiplier) + zero), taps [tap_begin, tap_end) of it.
 // Weights as packed (tiles.h); the bias holds -zero * (sum of the channel's weights), so sums are
 // over raw bytes, and a row outside the input counts as rows of its zero point.
@@ -36,9 +34,6 @@ struct QuantConvCall {
   uint8_t low = 0, high = 255;  // of the result
   RowRange rows;
 };
-constexpr size_t quant_sums_bytes(size_t rows, size_t out_width) {
-  return (rows * out_width + 1) * kPanelWidth * sizeof(int32_t);
-}
 
 struct QuantDepthwiseCall {
   ByteRing in, out;
@@ -61,7 +56,6 @@ struct QuantPoolCall {
   float scale = 1;  // kAverage: the input's scale over the output's
   RowRange rows;
 };
-inline constexpr uint32_t kMaxQuantPoolTaps = 1u << 16;  // sums of bytes are exact floats
 
 // out = clamp(round((a - zero) * a_scale + (b - zero) * b_scale) + zero).
 struct QuantAddCall {
