@@ -30,9 +30,11 @@ uint64_t tile_bytes(const WeightsShape& shape, const TileInfo& info, uint32_t el
   uint64_t bytes = 0;
   for (uint32_t p = info.panel_begin; p < info.panel_begin + info.panel_count; ++p) {
     const uint32_t width = panel_width(shape, p);
-    if (info.tap_begin == 0) bytes += width * 4;
+    const bool quads = shape.kind == WeightsKind::kQuantConv;
+    if (info.tap_begin == 0) bytes += width * (quads ? 8 : 4);
     for (uint32_t t = info.tap_begin; t < info.tap_end; ++t) {
-      bytes += uint64_t{tap_rows(shape, t)} * width * element;
+      const uint32_t rows = tap_rows(shape, t);
+      bytes += uint64_t{quads ? (rows + 3) / 4 * 4 : rows} * width * element;
     }
   }
   return bytes;
@@ -67,6 +69,12 @@ void check_grid(const WeightsShape& shape) {
       }
       tap = info.tap_end == grid.taps ? 0 : info.tap_end;
       if (tap == 0) panel += info.panel_count;
+    }
+    if (quantized(shape.kind)) {
+      ASSERT_EQ(info.stored_bytes, info.expanded_bytes);
+    }
+    if (shape.kind == WeightsKind::kQuantConv) {
+      ASSERT_EQ(tile_bytes(shape, info, 1), info.stored_bytes);
     }
     if (shape.kind == WeightsKind::kConv) {
       ASSERT_EQ(tile_bytes(shape, info, 4), info.expanded_bytes);
@@ -105,8 +113,8 @@ TEST(Tiles, RandomShapesAreCoveredExactly) {
   for (int i = 0; i < 400; ++i) {
     SCOPED_TRACE(i);
     WeightsShape shape;
-    shape.kind = static_cast<WeightsKind>(1 + random() % 4);
-    shape.stored = random() % 2 ? StoredType::kF16 : StoredType::kF32;
+    shape.kind = static_cast<WeightsKind>(1 + random() % static_cast<uint32_t>(kLastWeightsKind));
+    shape.stored = random() % 2 && !quantized(shape.kind) ? StoredType::kF16 : StoredType::kF32;
     shape.in_channels = 1 + random() % 300;
     shape.out_channels = 1 + random() % 200;
     shape.kernel_h = 1 + random() % 8;
@@ -138,6 +146,18 @@ TEST(Tiles, VectorsAreAlwaysFp32) {
   const TileGrid grid = *make_tile_grid(shape);
   EXPECT_EQ(grid.stored_bytes, 3u * 2 * 64);
   EXPECT_EQ(grid.stored_bytes, grid.expanded_bytes);
+}
+
+TEST(Tiles, QuantizedWeightsHaveOneForm) {
+  WeightsShape shape = conv(512, 512, 3, 3);
+  shape.kind = WeightsKind::kQuantConv;
+  const TileGrid grid = *make_tile_grid(shape);
+  EXPECT_EQ(grid.expanded_bytes, 16u * (32 * 8 + 512 * 9 * 32));
+  EXPECT_EQ(grid.chunks_per_panel, 5u);
+  shape.stored = StoredType::kF16;
+  EXPECT_FALSE(make_tile_grid(shape).ok());
+  WeightsShape depthwise{.kind = WeightsKind::kQuantDepthwise, .out_channels = 33, .kernel_h = 3, .kernel_w = 5};
+  EXPECT_EQ(make_tile_grid(depthwise)->stored_bytes, 3u * (128 + 3 * 2 * 64));
 }
 
 TEST(Tiles, NoWeightsHaveNoTiles) {

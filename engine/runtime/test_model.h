@@ -64,6 +64,11 @@ class TestProgram {
   }
   // Streams are laid out in the file in the order they are added.
   uint16_t stream(const WeightsShape& shape, std::span<const float> weights, std::span<const float> bias) {
+    std::vector<std::byte> packed(make_tile_grid(shape)->stored_bytes);
+    pack_weights(*make_tile_grid(shape), weights, bias, packed);
+    return packed_stream(shape, std::move(packed));
+  }
+  uint16_t packed_stream(const WeightsShape& shape, std::vector<std::byte> packed) {
     const TileGrid grid = *make_tile_grid(shape);
     StreamDesc s{};
     s.shape = shape;
@@ -71,8 +76,6 @@ class TestProgram {
     s.first_tile = next_tile;
     next_tile += grid.tile_count;
     tiles_end = s.file_offset + grid.stored_bytes + uint64_t{grid.tile_count} * kTagBytes;
-    std::vector<std::byte> packed(grid.stored_bytes);
-    pack_weights(grid, weights, bias, packed);
     stream_bytes.push_back(std::move(packed));
     streams.push_back(s);
     return static_cast<uint16_t>(streams.size() - 1);
@@ -164,7 +167,12 @@ class TestProgram {
     for (const OpDesc& o : ops) {
       if (o.weights != WeightsMode::kStreamed || o.stream >= streams.size()) continue;
       const Result<TileGrid> grid = make_tile_grid(streams[o.stream].shape);
-      if (grid.ok()) bytes = std::max<uint64_t>(bytes, grid->max_expanded_bytes + 64);
+      if (!grid.ok()) continue;
+      uint64_t mine = grid->max_expanded_bytes + 64;
+      if (o.opcode == Opcode::kQuantConv && needs_quant_sums(o, *grid)) {
+        mine += quant_sums_bytes(1, tensors[o.out].width);
+      }
+      bytes = std::max(bytes, mine);
     }
     return bytes;
   }

@@ -1,7 +1,7 @@
 // Programs that read rows which no step has written, or which their ring has lost.
 #include <gtest/gtest.h>
 
-#include "engine/runtime/test_programs.h"
+#include "engine/runtime/test_quant_program.h"
 
 namespace carrel::testing {
 namespace {
@@ -26,14 +26,16 @@ bool only_loads_weights(const TestProgram& p, const Step& step) {
 
 // Writes what another operator has written or writes later: what is missing are channels, which are not followed.
 bool has_others(const TestProgram& p, const Step& step) {
-  return p.ops[step.op].opcode == Opcode::kCopy || p.ops[step.op].in0 == p.ops[step.op].out;
+  const Opcode opcode = p.ops[step.op].opcode;
+  return opcode == Opcode::kCopy || opcode == Opcode::kQuantCopy || p.ops[step.op].in0 == p.ops[step.op].out;
 }
 
 TEST(ValidateRows, EveryStepIsNeeded) {
   uint64_t unused = 0;
   ConvNetOptions spilled;
   spilled.spill = true;
-  for (const TestProgram& p : {make_conv_net({}).program, make_conv_net(spilled).program, many_operators(&unused)}) {
+  for (const TestProgram& p : {make_conv_net({}).program, make_conv_net(spilled).program, many_operators(&unused),
+                               quant_operators()}) {
     ASSERT_TRUE(validate(p).ok());
     for (size_t i = 0; i < p.steps.size(); ++i) {
       if (only_loads_weights(p, p.steps[i]) || has_others(p, p.steps[i])) continue;

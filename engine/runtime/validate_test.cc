@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "engine/runtime/test_programs.h"
+#include "engine/runtime/test_quant_program.h"
 #include "engine/runtime/test_sandbox.h"
 
 namespace carrel::testing {
@@ -265,7 +265,8 @@ TEST(Validate, CorruptedProgramsNeverLeaveTheirMemory) {
   const std::vector<std::byte> bases[] = {make_conv_net(winograd).program.blob(1, isa_level(detect_cpu())),
                                           conv_program(true, WeightsMode::kStreamed).blob(1, isa_level(detect_cpu())),
                                           conv_program(false, WeightsMode::kResident).blob(1, isa_level(detect_cpu())),
-                                          all_operators().blob(1, isa_level(detect_cpu()))};
+                                          all_operators().blob(1, isa_level(detect_cpu())),
+                                          quant_operators().blob(1, isa_level(detect_cpu()))};
   std::mt19937 generator(kSeed);
   uint32_t ran = 0, refused = 0;
   for (const std::vector<std::byte>& base : bases) {
