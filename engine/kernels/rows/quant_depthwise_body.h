@@ -6,6 +6,7 @@
 namespace carrel::CARREL_ROWS_ISA {
 
 inline constexpr int kQuantDepthwisePixels = 7;
+inline constexpr uint32_t kMaxQuantListedRows = 8;  // taller kernels find their rows anew for each tile
 
 // One output row of one block.
 struct QuantDepthwiseRow {
@@ -16,7 +17,16 @@ struct QuantDepthwiseRow {
   uint32_t quads;         // of a kernel row
   const int32_t* start;
   const float* multipliers;
+  uint8_t* out;
+  // Of kernel row h: its pixel under output pixel 0, kernel column 0.
+  const uint8_t* inputs[kMaxQuantListedRows];
 };
+
+inline const uint8_t* quant_depthwise_input(const QuantDepthwiseRow& row, uint32_t h) {
+  const Window& window = row.call->window;
+  const int32_t y = window.first_row(row.y) + static_cast<int32_t>(h * window.dilation_h);
+  return row.call->in.pixel(static_cast<uint32_t>(y), -int32_t{window.pad_left}, row.block);
+}
 
 template <int kCount, bool kDense, int kPixels>
 [[gnu::always_inline]] inline void add_columns(const uint8_t* in, size_t stride, size_t step,
@@ -34,13 +44,11 @@ void quant_depthwise_tile(const QuantDepthwiseRow& row, uint32_t x) {
   const QuantDepthwiseCall& call = *row.call;
   const Window& window = call.window;
   const size_t stride = size_t{window.stride_w} * kLanes, step = size_t{window.dilation_w} * kLanes;
-  const int32_t left = static_cast<int32_t>(x * window.stride_w) - window.pad_left;
   Sums sum[kPixels];
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) sum[i] = load_sums(row.start);
   for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
-    const int32_t y = window.first_row(row.y) + static_cast<int32_t>(h * window.dilation_h);
-    const uint8_t* in = call.in.pixel(static_cast<uint32_t>(y), left, row.block);
+    const uint8_t* in = (h < kMaxQuantListedRows ? row.inputs[h] : quant_depthwise_input(row, h)) + x * stride;
     const std::byte* weights = row.taps + size_t{h} * row.quads * 64;
     for (uint32_t q = 1; q < row.quads; ++q, in += 4 * step, weights += 64) {
       add_columns<4, kDense>(in, stride, step, weights, sum);
@@ -48,7 +56,7 @@ void quant_depthwise_tile(const QuantDepthwiseRow& row, uint32_t x) {
     add_columns<kLast, kDense>(in, stride, step, weights, sum);
   }
   const Requantize requantize = {row.multipliers, call.out.shape.zero, call.low, call.high};
-  uint8_t* out = call.out.pixel(row.y, static_cast<int32_t>(x), row.block);
+  uint8_t* out = row.out + size_t{x} * kLanes;
   if constexpr (kPixels == 1) {
     store_bytes<1>(out, sum, requantize);
   } else {
@@ -107,14 +115,19 @@ void quant_depthwise(const QuantDepthwiseCall& call) {
   for (uint32_t b = 0; b < call.block_count; ++b) {
     const std::byte* weights = call.weights + b * block_bytes;
     for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
-      const QuantDepthwiseRow row = {&call,
-                                     y,
-                                     call.block_begin + b,
-                                     positions_in_height(call.window, y, call.in.shape.height),
-                                     weights + kLanes * 8,
-                                     quads,
-                                     start,
-                                     reinterpret_cast<const float*>(weights) + kLanes};
+      QuantDepthwiseRow row = {&call,
+                               y,
+                               call.block_begin + b,
+                               positions_in_height(call.window, y, call.in.shape.height),
+                               weights + kLanes * 8,
+                               quads,
+                               start,
+                               reinterpret_cast<const float*>(weights) + kLanes,
+                               call.out.pixel(y, 0, call.block_begin + b),
+                               {}};
+      for (uint32_t h = row.rows.begin; h < row.rows.end && h < kMaxQuantListedRows; ++h) {
+        row.inputs[h] = quant_depthwise_input(row, h);
+      }
       start_of_row(row, weights, start);
       run(row, call.out.shape.width);
     }

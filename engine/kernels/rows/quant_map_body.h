@@ -34,69 +34,93 @@ void each_block_row(const Call& call, F f) {
   }
 }
 
-// Kernel positions of one output pixel that lie inside the input, and how many an average divides by.
-struct QuantWindow {
-  Positions rows, columns;
-  uint32_t counted;
+inline constexpr uint32_t kMaxPoolRows = 16;  // taller windows find their rows anew for each pixel
+
+// One output row of one block.
+struct QuantPoolRow {
+  const QuantPoolCall* call;
+  uint32_t y, block;
+  Positions rows;
+  uint32_t counted_rows;  // what an average divides by, in y
+  const uint8_t* inputs[kMaxPoolRows];  // of kernel row h: input pixel 0
 };
-inline QuantWindow window_at(const QuantPoolCall& call, uint32_t y, uint32_t x) {
-  const Window& w = call.window;
-  const int32_t height = static_cast<int32_t>(call.in.shape.height);
-  const int32_t width = static_cast<int32_t>(call.in.shape.width);
-  const int32_t top = w.first_row(y), left = static_cast<int32_t>(x * w.stride_w) - w.pad_left;
-  QuantWindow at = {positions_inside(top, w.kernel_h, w.dilation_h, 0, height),
-                    positions_inside(left, w.kernel_w, w.dilation_w, 0, width), 0};
-  const bool pads = call.count_include_pad;
-  const Positions rows = positions_inside(top, w.kernel_h, w.dilation_h, pads ? -w.pad_top : 0,
-                                          height + (pads ? call.counted_bottom : 0));
-  const Positions columns = positions_inside(left, w.kernel_w, w.dilation_w, pads ? -w.pad_left : 0,
-                                             width + (pads ? call.counted_right : 0));
-  at.counted = (rows.end - rows.begin) * (columns.end - columns.begin);
-  return at;
+
+inline const uint8_t* pool_input(const QuantPoolRow& row, uint32_t h) {
+  const Window& w = row.call->window;
+  const int32_t y = w.first_row(row.y) + static_cast<int32_t>(h * w.dilation_h);
+  return row.call->in.pixel(static_cast<uint32_t>(y), 0, row.block);
 }
 
-// Calls f(input pixel) for every tap of output pixel (y, x) inside the input.
-template <class F>
-inline void each_tap(const QuantPoolCall& call, const QuantWindow& at, uint32_t y, uint32_t x,
-                     uint32_t block, F f) {
+inline QuantPoolRow pool_row_at(const QuantPoolCall& call, uint32_t y, uint32_t block) {
   const Window& w = call.window;
+  const int32_t height = static_cast<int32_t>(call.in.shape.height), top = w.first_row(y);
+  const int32_t before = call.count_include_pad ? w.pad_top : 0;
+  const int32_t after = call.count_include_pad ? call.counted_bottom : 0;
+  const Positions counted = positions_inside(top, w.kernel_h, w.dilation_h, -before, height + after);
+  QuantPoolRow row = {&call, y, block, positions_in_height(w, y, call.in.shape.height), counted.end - counted.begin, {}};
+  for (uint32_t h = row.rows.begin; h < row.rows.end && h < kMaxPoolRows; ++h) row.inputs[h] = pool_input(row, h);
+  return row;
+}
+
+// Columns of output pixel x inside the input, and those that an average counts.
+inline Positions pool_columns(const QuantPoolCall& call, uint32_t x, uint32_t* counted) {
+  const Window& w = call.window;
+  const int32_t width = static_cast<int32_t>(call.in.shape.width);
   const int32_t left = static_cast<int32_t>(x * w.stride_w) - w.pad_left;
-  for (uint32_t h = at.rows.begin; h < at.rows.end; ++h) {
-    const int32_t in_y = w.first_row(y) + static_cast<int32_t>(h * w.dilation_h);
-    const int32_t in_x = left + static_cast<int32_t>(at.columns.begin * w.dilation_w);
-    const uint8_t* in = call.in.pixel(static_cast<uint32_t>(in_y), in_x, block);
-    for (uint32_t v = at.columns.begin; v < at.columns.end; ++v, in += size_t{w.dilation_w} * kLanes) f(in);
+  const int32_t before = call.count_include_pad ? w.pad_left : 0;
+  const int32_t after = call.count_include_pad ? call.counted_right : 0;
+  const Positions all = positions_inside(left, w.kernel_w, w.dilation_w, -before, width + after);
+  *counted = all.end - all.begin;
+  return positions_inside(left, w.kernel_w, w.dilation_w, 0, width);
+}
+
+// Calls f(input pixel) for every tap of output pixel x inside the input.
+template <class F>
+inline void each_tap(const QuantPoolRow& row, uint32_t x, Positions columns, F f) {
+  const Window& w = row.call->window;
+  const int32_t left = static_cast<int32_t>(x * w.stride_w) - w.pad_left;
+  const int32_t in_x = left + static_cast<int32_t>(columns.begin * w.dilation_w);
+  for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
+    const uint8_t* in = h < kMaxPoolRows ? row.inputs[h] : pool_input(row, h);
+    in += in_x * static_cast<int32_t>(kLanes);
+    for (uint32_t v = columns.begin; v < columns.end; ++v, in += size_t{w.dilation_w} * kLanes) f(in);
   }
 }
 
-inline void max_pool_row(const QuantPoolCall& call, uint32_t y, uint32_t block) {
-  for (uint32_t x = 0; x < call.out.shape.width; ++x) {
+inline void max_pool_row(const QuantPoolRow& row) {
+  const uint32_t width = row.call->out.shape.width;
+  uint8_t* out = row.call->out.pixel(row.y, 0, row.block);
+  for (uint32_t x = 0, counted; x < width; ++x, out += kLanes) {
     Bytes most = {};
-    each_tap(call, window_at(call, y, x), y, x, block, [&](const uint8_t* in) {
+    each_tap(row, x, pool_columns(*row.call, x, &counted), [&](const uint8_t* in) {
       const Bytes b = load_block(in);
       most = most > b ? most : b;
     });
-    store_block(call.out.pixel(y, static_cast<int32_t>(x), block), most);
+    store_block(out, most);
   }
 }
 
-inline void average_pool_row(const QuantPoolCall& call, uint32_t y, uint32_t block) {
+inline void average_pool_row(const QuantPoolRow& row) {
+  const QuantPoolCall& call = *row.call;
   const ByteRange range(0, 255, call.out.shape.zero);
-  for (uint32_t x = 0; x < call.out.shape.width; ++x) {
-    const QuantWindow at = window_at(call, y, x);
+  uint8_t* out = call.out.pixel(row.y, 0, row.block);
+  for (uint32_t x = 0, counted; x < call.out.shape.width; ++x, out += kLanes) {
+    const Positions columns = pool_columns(call, x, &counted);
     Vec sum = splat(0.0f);
-    each_tap(call, at, y, x, block, [&](const uint8_t* in) { sum = sum + load_bytes(in); });
-    const uint32_t taps = (at.rows.end - at.rows.begin) * (at.columns.end - at.columns.begin);
+    each_tap(row, x, columns, [&](const uint8_t* in) { sum = sum + load_bytes(in); });
+    const uint32_t taps = (row.rows.end - row.rows.begin) * (columns.end - columns.begin);
     const Vec zeros = splat(static_cast<float>(taps * call.in.shape.zero));
-    const float scale = call.scale / static_cast<float>(at.counted > 0 ? at.counted : 1);
-    store_bytes(call.out.pixel(y, static_cast<int32_t>(x), block), (sum - zeros) * splat(scale), range);
+    counted *= row.counted_rows;
+    const float scale = call.scale / static_cast<float>(counted > 0 ? counted : 1);
+    store_bytes(out, (sum - zeros) * splat(scale), range);
   }
 }
 
 void quant_pool(const QuantPoolCall& call) {
   const bool max = call.kind == PoolKind::kMax;
   each_block_row(call, [&](uint32_t y, uint32_t b) {
-    max ? max_pool_row(call, y, b) : average_pool_row(call, y, b);
+    const QuantPoolRow row = pool_row_at(call, y, b);
+    max ? max_pool_row(row) : average_pool_row(row);
   });
 }
 
