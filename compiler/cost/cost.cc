@@ -8,7 +8,7 @@ namespace {
 
 // The convolution kernels' register tile: pixels that share one load of the weights.
 constexpr double kTilePixels = 14;
-// Of Winograd's planes what stays in L2.
+// What stays in L2 beside weights and stack.
 constexpr double kCacheBytes = 1.5 * (1 << 20);
 
 // Share of a register tile's lanes that do useful work for a slab of `rows` x `width` pixels. Rows narrower than a
@@ -21,7 +21,6 @@ double tile_use(double rows, double width) {
 
 double winograd_seconds(const NodeWork& w, const MachineFigures& machine, uint32_t actions) {
   const uint32_t side = winograd_side(w.algorithm);
-  const WinogradFigures& figures = side == 4 ? machine.winograd4 : machine.winograd2;
   const uint32_t slab_rows = (w.rows + actions - 1) / actions;
   const WinogradPlanes planes = winograd_planes(side, slab_rows, w.width, w.in_channels);
   const double slabs = std::max(1.0, std::ceil(static_cast<double>(w.rows) / (planes.tile_rows * side)));
@@ -31,16 +30,22 @@ double winograd_seconds(const NodeWork& w, const MachineFigures& machine, uint32
   // Few tiles do not fill the pipelines; planes beyond L2 come more slowly.
   const double busy = std::min(1.0, tiles / 4);
   const double excess = static_cast<double>(planes.scratch_bytes(1)) / kCacheBytes - 1;
-  const double slower = 1 + 0.1 * std::clamp(excess, 0.0, 4.0);
+  const double slower = 1 + 0.06 * std::clamp(excess, 0.0, 4.0);
   const double multiply = products * slower / (0.92 * machine.flops_per_second * busy);
-  const double transforms = tiles * (in_blocks * figures.input_seconds + out_blocks * figures.output_seconds) +
-                            w.in_channels * out_blocks * figures.filter_seconds;
+  const bool large = side == 4;
+  const double input = large ? machine.winograd4_input_seconds : machine.winograd2_input_seconds;
+  const double output = large ? machine.winograd4_output_seconds : machine.winograd2_output_seconds;
+  const double filter = large ? machine.winograd4_filter_seconds : machine.winograd2_filter_seconds;
+  const double transforms = tiles * (in_blocks * input + out_blocks * output) + w.in_channels * out_blocks * filter;
   return slabs * (multiply + transforms);
 }
 
 double direct_seconds(const NodeWork& w, const MachineFigures& machine, uint32_t actions) {
   const double slab_rows = std::max(1.0, static_cast<double>(w.rows) / std::max(1u, actions));
-  return 2 * w.macs / machine.flops_per_second / tile_use(slab_rows, w.width);
+  const double arithmetic = 2 * w.macs / machine.flops_per_second / tile_use(slab_rows, w.width);
+  // A slab too large for L2 comes from afar for every panel; half of that hides under arithmetic.
+  const bool far = w.input_bytes / std::max(1u, actions) > kCacheBytes;
+  return arithmetic + (far ? 0.5 * w.input_reads * w.input_bytes / machine.far_bytes_per_second : 0);
 }
 
 }  // namespace
@@ -88,6 +93,11 @@ double MachineCost::compute_seconds(NodeIndex node, uint32_t actions) const {
 
 double MachineCost::fetch_seconds(uint64_t bytes) const {
   return static_cast<double>(bytes) / machine_.fetch_bytes_per_second / threads_;
+}
+
+double MachineCost::carry_seconds(uint64_t bytes) const {
+  const double size = static_cast<double>(bytes);
+  return size > kCacheBytes ? size / machine_.far_bytes_per_second / threads_ : 0;
 }
 
 double MachineCost::spill_seconds(uint64_t bytes) const {

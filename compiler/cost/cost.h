@@ -7,24 +7,25 @@
 
 namespace carrel {
 
-// Seconds of Winograd's transforms, for 16 channels of a tile or 16 output channels of one input channel.
-struct WinogradFigures {
-  double filter_seconds, input_seconds, output_seconds;
-};
-
 struct MachineFigures {
   // Defaults: one core of a 2.8 GHz AVX-512 server, measured with the benchmarks in bench/.
   double flops_per_second = 165e9;      // convolution, fused multiply-adds counted twice
-  double touch_bytes_per_second = 12e9;  // elementwise rows through L2
+  double touch_bytes_per_second = 60e9;  // elementwise rows through L2
+  double far_bytes_per_second = 25e9;    // what is too large for L2
   double fetch_bytes_per_second = 10e9;  // verify and decrypt from mapped memory
   double spill_bytes_per_second = 10e9;  // one way
   double action_seconds = 1.5e-6;        // a step: dispatch and barrier
-  WinogradFigures winograd2{9e-9, 11e-9, 13e-9}, winograd4{45e-9, 45e-9, 45e-9};
+  // Winograd's transforms with 2 x 2 and 4 x 4 tiles: of 16 output channels of one input channel, and of 16 channels of
+  // a tile.
+  double winograd2_filter_seconds = 22e-9, winograd2_input_seconds = 15e-9, winograd2_output_seconds = 15e-9;
+  double winograd4_filter_seconds = 52e-9, winograd4_input_seconds = 45e-9, winograd4_output_seconds = 45e-9;
 };
 
 struct NodeWork {
   double macs = 0;           // convolution multiply-adds
   double touched_bytes = 0;  // elementwise traffic
+  double input_bytes = 0;    // a direct convolution's map
+  uint32_t input_reads = 0;  // how often it goes through all of it
   uint32_t rows = 1;         // of the output
   uint32_t width = 1;
   ConvAlgorithm algorithm = ConvAlgorithm::kDirect;
@@ -48,6 +49,7 @@ class MachineCost : public CostModel {
       : work_(std::move(work)), machine_(machine), threads_(threads) {}
   double compute_seconds(NodeIndex node, uint32_t actions) const override;
   double fetch_seconds(uint64_t bytes) const override;
+  double carry_seconds(uint64_t bytes) const override;
   double spill_seconds(uint64_t bytes) const override;
 
  private:

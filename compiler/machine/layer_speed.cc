@@ -3,7 +3,7 @@
 #include <random>
 #include <vector>
 
-#include "base/checked.h"
+#include "compiler/machine/lines.h"
 #include "compiler/machine/timing.h"
 #include "engine/kernels/rows/rows.h"
 
@@ -26,20 +26,6 @@ constexpr LayerShape kShapes[] = {
     {"3x3 s2 128-128 56x56", 128, 128, 56, 56, 3, 2, false},
     {"7x7 s2 3-64 224x224", 3, 64, 224, 224, 7, 2, false},
 };
-
-CpuMask mask_for(IsaLevel isa) {
-  CpuMask cpu = detect_cpu();
-  if (isa < IsaLevel::kAvx512) cpu &= ~CpuMask{kCpuAvx512 | kCpuVnni};
-  if (isa < IsaLevel::kAvx2) cpu &= ~CpuMask{kCpuAvx2 | kCpuAvxVnni};
-  return cpu;
-}
-
-// Lines of 64 bytes, as rings and tiles are aligned.
-struct alignas(64) Line {
-  float values[16];
-};
-std::vector<Line> lines_for(uint64_t bytes) { return std::vector<Line>(ceil_div(bytes, sizeof(Line))); }
-float* floats_of(std::vector<Line>& lines) { return lines[0].values; }
 
 // Exact sums of small numbers: neither denormals nor infinities, however often a layer runs.
 std::vector<float> random_floats(size_t count) {

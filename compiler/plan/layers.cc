@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/checked.h"
 #include "compiler/plan/layer_builder.h"
 
 namespace carrel {
@@ -53,6 +54,9 @@ NodeWork conv_work(const LayerGraph& graph, const Layer& layer) {
   NodeWork work;
   work.rows = out.height;
   work.width = out.width;
+  const PlanTensor& in = graph.tensors[static_cast<size_t>(layer.inputs[0])];
+  work.input_bytes = static_cast<double>(in.rows()) * static_cast<double>(in.row_bytes());
+  work.input_reads = static_cast<uint32_t>(ceil_div(layer.weights.out_channels, kPanelWidth));
   work.algorithm = layer.algorithm;
   work.in_channels = layer.weights.in_channels;
   work.out_channels = layer.weights.out_channels;

@@ -13,6 +13,8 @@ class CostModel {
   virtual double compute_seconds(NodeIndex node, uint32_t actions) const = 0;
   // Weights into the small tier (decrypted, or whatever the tier demands).
   virtual double fetch_seconds(uint64_t bytes) const = 0;
+  // A tensor that stays in the small tier between segments: its way into the next cache, or back.
+  virtual double carry_seconds(uint64_t bytes) const = 0;
   // One row tensor's way out, or back.
   virtual double spill_seconds(uint64_t bytes) const = 0;
 };

@@ -156,6 +156,7 @@ class Scheduler {
     for (const SegmentTensor& s : c.sim.tensors) {
       if (kept_mark_[static_cast<size_t>(s.tensor)] == mark_) {
         memory -= s.ring_rows * tensor(s.tensor).row_bytes;
+        seconds += cost_.carry_seconds(whole_bytes(s.tensor));
       } else if (s.external || s.leaves) {
         seconds += cost_.spill_seconds(whole_bytes(s.tensor));
       }
