@@ -31,7 +31,7 @@ bool runs_dense(DType type) { return type == DType::kF32 || type == DType::kU8; 
 
 }  // namespace
 
-LayerBuilder::LayerBuilder(const Graph& graph) : graph_(graph), forms_(graph.values.size()) {}
+LayerBuilder::LayerBuilder(const Graph& graph) : graph_(graph), uses_(find_uses(graph)), forms_(graph.values.size()) {}
 
 Status LayerBuilder::build() {
   CARREL_RETURN_IF_ERROR(find_zeros());

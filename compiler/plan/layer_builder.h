@@ -32,6 +32,7 @@ class LayerBuilder {
   bool add_unary(NodeId id);
   bool add_vectors(NodeId id, uint32_t rows, bool prelu);
   bool add_binary(NodeId id);
+  bool fuse_residual(NodeId id);
   bool add_binary_const(NodeId id, ValueId map_value, ValueId constant, bool constant_first);
   bool add_concat(NodeId id);
   bool add_split(NodeId id);
@@ -68,6 +69,7 @@ class LayerBuilder {
   Layer& new_layer(NodeId id, Opcode opcode, std::vector<int> inputs, std::vector<int> outputs);
 
   const Graph& graph_;
+  Uses uses_;
   std::vector<Forms> forms_;
   std::vector<int> zeros_;  // by value; -1: unknown
   LayerGraph out_;

@@ -21,7 +21,8 @@ struct PlanTensor {
 };
 
 // One graph node (or a conversion) and the engine operators that do it: one per channel group of a grouped
-// convolution, one per input of a concatenation, else one.
+// convolution, one per input of a concatenation, else one. A convolution may do the addition that follows it too: its
+// second input is the other summand.
 struct Layer {
   Opcode opcode = Opcode::kPlain;
   NodeId node = -1;        // -1: conversion or constant

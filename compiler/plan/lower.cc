@@ -255,7 +255,8 @@ class Lowering {
     if (!me.inputs.empty()) {
       CARREL_ASSIGN(op.in0, desc(s, me.inputs[0]));
     }
-    if (me.opcode == Opcode::kBinary || me.opcode == Opcode::kQuantAdd) {
+    const bool residual = me.opcode == Opcode::kConv && me.inputs.size() > 1;
+    if (me.opcode == Opcode::kBinary || me.opcode == Opcode::kQuantAdd || residual) {
       CARREL_ASSIGN(op.in1, desc(s, me.inputs[1]));
     }
     CARREL_ASSIGN(op.out, desc(s, me.outputs[0]));

@@ -186,6 +186,7 @@ bool LayerBuilder::add_binary(NodeId id) {
   if (map_b && b == out && !map_a) return add_binary_const(id, me.inputs[1], me.inputs[0], true);
   if (!map_a || !map_b) return false;
   const auto broadcasts = [&](const MapShape& m) { return m.channels == out.channels && m.height == 1 && m.width == 1; };
+  if (me.op == OpType::kAdd && a == b && fuse_residual(id)) return true;
   const bool swap = !(a == out);
   if (!(swap ? b == out && broadcasts(a) : b == out || broadcasts(b))) return false;
   static constexpr std::pair<OpType, BinaryFn> kFunctions[] = {
@@ -201,6 +202,34 @@ bool LayerBuilder::add_binary(NodeId id) {
   }
   layer.args[1] = swap;
   return true;
+}
+
+// Gives the addition `id` of two equal maps to the convolution that makes one of them for nobody else.
+bool LayerBuilder::fuse_residual(NodeId id) {
+  const Node& me = node(id);
+  for (size_t i = 0; i < 2; ++i) {
+    const ValueId sum = me.inputs[i], other = me.inputs[1 - i];
+    const int map = forms(sum).map;
+    const bool output = std::find(graph_.outputs.begin(), graph_.outputs.end(), sum) != graph_.outputs.end();
+    if (map < 0 || output || sum == other || uses_.consumers[static_cast<size_t>(sum)].size() != 1) continue;
+    const auto makes = [&](const Layer& l) { return l.outputs.size() == 1 && l.outputs[0] == map; };
+    const auto found = std::find_if(out_.layers.begin(), out_.layers.end(), makes);
+    if (found == out_.layers.end()) continue;
+    const bool fits = found->opcode == Opcode::kConv && found->groups == 1 && found->inputs.size() == 1 &&
+                      found->activation.fn == UnaryFn::kNone;
+    const MapShape& shape = out_.tensors[static_cast<size_t>(map)].map;
+    if (!fits || (shape.height == 1 && shape.width == 1)) continue;
+    const int residual = as_map(other);  // may append layers
+    Layer layer = std::move(*std::find_if(out_.layers.begin(), out_.layers.end(), makes));
+    out_.layers.erase(std::find_if(out_.layers.begin(), out_.layers.end(), makes));
+    layer.inputs.push_back(residual);
+    layer.activation = me.activation;
+    forms(me.outputs[0]).map = map;
+    out_.tensors[static_cast<size_t>(map)].name = value(me.outputs[0]).name;
+    out_.layers.push_back(std::move(layer));
+    return true;
+  }
+  return false;
 }
 
 // Arithmetic with one constant per channel is an affine map: x * scale + shift.

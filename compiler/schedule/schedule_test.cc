@@ -15,6 +15,7 @@ class FlatCost : public CostModel {
  public:
   double compute_seconds(NodeIndex, uint32_t actions) const override { return 1e-3 + 1e-6 * actions; }
   double fetch_seconds(uint64_t bytes) const override { return static_cast<double>(bytes) * 1e-9; }
+  double carry_seconds(uint64_t) const override { return 0; }
   double spill_seconds(uint64_t bytes) const override { return static_cast<double>(bytes) * 1e-9; }
 };
 

@@ -149,6 +149,7 @@ class OpValidator {
                    w.out_channels == op_.out_channels && w.kernel_h == op_.window.kernel_h &&
                    w.kernel_w == op_.window.kernel_w,
                "stream and operator differ in shape");
+    if (op_.in1 != kNone16) CARREL_RETURN_IF_ERROR(check_residual(*out));
     if (op_.algorithm != ConvAlgorithm::kDirect) CARREL_RETURN_IF_ERROR(check_winograd(*in, *out));
     if (op_.weights == WeightsMode::kResident) return check_resident();
     OP_REQUIRE(op_.weights == WeightsMode::kStreamed, "needs weights");
@@ -158,6 +159,13 @@ class OpValidator {
     return ok_status();
   }
 
+  // Kernels address its blocks like the output's.
+  Status check_residual(const TensorDesc& out) const {
+    const TensorDesc* residual = map(op_.in1);
+    OP_REQUIRE(residual != nullptr && same_sides(*residual, out), "residual and output differ in shape");
+    OP_REQUIRE(apart(*residual, out), "residual and output overlap");
+    return ok_status();
+  }
   // How much scratch it needs depends on the rows of a step: validate_steps().
   Status check_winograd(const TensorDesc& in, const TensorDesc& out) const {
     OP_REQUIRE(op_.algorithm == ConvAlgorithm::kWinograd2 || op_.algorithm == ConvAlgorithm::kWinograd4,

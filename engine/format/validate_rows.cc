@@ -59,6 +59,7 @@ class RowOrder {
   Status follow_rows(const OpDesc& op, Rows rows) {
     const uint32_t height = program_.tensors[op.in0].height;
     CARREL_RETURN_IF_ERROR(read(op.in0, has_window(op.opcode) ? window_rows(op.window, rows, height) : rows));
+    if (op.opcode == Opcode::kConv && op.in1 != kNone16) CARREL_RETURN_IF_ERROR(read(op.in1, rows));
     if (op.opcode == Opcode::kBinary || op.opcode == Opcode::kQuantAdd) {
       const bool broadcast = program_.tensors[op.in1].height != height;
       CARREL_RETURN_IF_ERROR(read(op.in1, broadcast ? Rows{0, 1} : rows));

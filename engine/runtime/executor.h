@@ -71,6 +71,7 @@ class Executor {
   const TensorDesc& tensor(uint16_t id) const { return program_.tensors[id]; }
   RowRing ring(uint16_t id) { return parts_.arena->claim_ring(tensor(id)); }
   ByteRing bytes(uint16_t id) { return parts_.arena->claim_bytes(tensor(id)); }
+  RowRing residual_of(const OpDesc& conv) { return conv.in1 == kNone16 ? RowRing() : ring(conv.in1); }
   float* plain_data(uint16_t id) {
     const TensorDesc& t = tensor(id);
     return reinterpret_cast<float*>(parts_.arena->claim(t.arena_offset, t.bytes));

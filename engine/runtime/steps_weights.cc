@@ -28,7 +28,7 @@ Status Executor::conv(const OpDesc& op, RowRange rows) {
   const StreamDesc& stream = program_.streams[op.stream];
   CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
   const bool streamed = op.weights == WeightsMode::kStreamed;
-  const RowRing in = ring(op.in0), out = ring(op.out);
+  const RowRing in = ring(op.in0), out = ring(op.out), residual = residual_of(op);
   const uint32_t units = grid.tile_count / grid.chunks_per_panel;
   const ConvSplit plan = choose_split(units, rows, out.shape.width, parts_.workers->threads(), streamed);
   std::byte* buffers[kMaxThreads] = {};
@@ -41,7 +41,7 @@ Status Executor::conv(const OpDesc& op, RowRange rows) {
   }
   auto task = [&](uint32_t thread) -> Status {
     ConvCall call{in, out, op.in_block, op.out_block, op.in_channels, op.out_channels, 0, 0, 0, 0, grid.taps,
-                  nullptr, op.window, activation_of(op), plan.by_rows ? part_of(rows, plan.parts, thread) : rows};
+                  nullptr, op.window, activation_of(op), plan.by_rows ? part_of(rows, plan.parts, thread) : rows, residual};
     const RowRange tiles = tiles_of(grid, plan.by_rows ? RowRange{0, units} : part_of(units, plan.parts, thread));
     for (uint32_t t = tiles.begin; t < tiles.end; ++t) {
       const TileInfo info = tile_info(grid, t);

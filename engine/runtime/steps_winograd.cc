@@ -51,7 +51,7 @@ Status Executor::winograd(const OpDesc& op, RowRange rows) {
   WinogradSlab slab{parts_.kernels, in, out, op.in_block, op.out_block, op.in_channels, op.out_channels, op.window,
                     activation_of(op), rows,
                     winograd_planes(winograd_side(op.algorithm), count_of(rows), out.shape.width, op.in_channels),
-                    reinterpret_cast<float*>(parts_.arena->claim(op.scratch_offset, op.scratch_bytes))};
+                    reinterpret_cast<float*>(parts_.arena->claim(op.scratch_offset, op.scratch_bytes)), residual_of(op)};
   const WinogradSplit split = choose_split(units, slab.planes, parts_.workers->threads());
   std::byte* buffers[kMaxThreads] = {};
   const float* weights = nullptr;

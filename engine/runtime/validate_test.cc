@@ -103,6 +103,13 @@ TEST(Validate, RefusesBrokenConvolutions) {
       {"channels unlike its stream", [&](P& p) { conv(p).out_channels -= 1; }},
       {"no channels", [&](P& p) { conv(p).in_channels = 0; }},
       {"in place", [&](P& p) { conv(p).out = conv(p).in0; }},
+      {"residual of another shape", [&](P& p) { conv(p).in1 = conv(p).in0; }},
+      {"residual over the output", [&](P& p) { conv(p).in1 = conv(p).out; }},
+      {"residual never written", [&](P& p) {
+         p.tensors.push_back(p.tensors[conv(p).out]);
+         p.tensors.back().arena_offset = p.reserve(p.tensors.back().bytes);
+         conv(p).in1 = static_cast<uint16_t>(p.tensors.size() - 1);
+       }},
       {"no such tensor", [&](P& p) { conv(p).out = 99; }},
       {"no such stream", [&](P& p) { conv(p).stream = 5; }},
       {"no weights", [&](P& p) { conv(p).weights = WeightsMode::kNone; }},

@@ -36,6 +36,12 @@ template <int kPixels>
     sum[i][0] = _mm256_loadu_ps(from);
     sum[i][1] = _mm256_loadu_ps(from + 8);
   }
+  if (tile.residual == nullptr) return;
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) {
+    sum[i][0] = _mm256_add_ps(sum[i][0], _mm256_loadu_ps(tile.residual + i * 16));
+    sum[i][1] = _mm256_add_ps(sum[i][1], _mm256_loadu_ps(tile.residual + i * 16 + 8));
+  }
 }
 
 template <int kPixels>

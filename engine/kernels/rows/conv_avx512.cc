@@ -40,6 +40,20 @@ template <int kDepth, int kWidth, int kPixels, int kBlocks>
   }
 }
 
+template <int kWidth, int kPixels, int kBlocks>
+[[gnu::always_inline]] inline void add_residual(const ConvTile& tile,
+                                                __m512 (&sum)[kPixels][kBlocks]) {
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) {
+    CARREL_UNROLL
+    for (int b = 0; b < kBlocks; ++b) {
+      const float* from = tile.residual + pixel_offset<kWidth>(i, 16, tile.residual_row) +
+                          static_cast<size_t>(b) * tile.residual_pitch;
+      sum[i][b] = _mm512_add_ps(sum[i][b], _mm512_loadu_ps(from));
+    }
+  }
+}
+
 // kRows x kWidth pixels. kStride: input pixels per output pixel, 0 if known only at run time.
 template <int kRows, int kWidth, int kBlocks, int kStride>
 void dot_f32_tile(const ConvTile& tile) {
@@ -56,6 +70,7 @@ void dot_f32_tile(const ConvTile& tile) {
       sum[i][b] = _mm512_loadu_ps(from);
     }
   }
+  if (tile.residual != nullptr) add_residual<kWidth>(tile, sum);
   for (const ConvTap *tap = tile.taps, *end = tap + tile.tap_count; tap != end; ++tap) {
     const float* in = tap->in + tile.in_offset;
     const float* weights = tile.weights + size_t{tap->weight_row} * (kBlocks * 16);
@@ -98,6 +113,7 @@ void dot_f32_single(const ConvTile& tile) {
     sum[0][b] = _mm512_loadu_ps(tile.bias ? tile.bias + b * 16
                                           : tile.out + static_cast<size_t>(b) * tile.out_pitch);
   }
+  if (tile.residual != nullptr) add_residual<1>(tile, sum);
   for (const ConvTap *tap = tile.taps, *end = tap + tile.tap_count; tap != end; ++tap) {
     const float* weights = tile.weights + size_t{tap->weight_row} * (kBlocks * 16);
     __m512 part[1][kBlocks];

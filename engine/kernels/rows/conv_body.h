@@ -38,6 +38,14 @@ struct ConvTile {
   float* out;            // first pixel, first block
   size_t out_pitch;      // floats to the next block
   float low, high;       // clamp: the fused Relu and Clip
+  const float* residual;  // with the bias only: first pixel, first block; nullptr: none
+  size_t residual_row, residual_pitch;
+
+  void advance(size_t in, size_t out_floats, size_t residual_floats) {
+    in_offset += in;
+    out += out_floats;
+    if (residual != nullptr) residual += residual_floats;
+  }
 };
 using ConvTileFn = void (*)(const ConvTile&);
 
@@ -128,8 +136,7 @@ void conv_row(ConvTile tile, uint32_t blocks, uint32_t width, uint32_t stride_w)
   for (uint32_t i = 0; i < count; ++i) {
     (i < longer ? wide : narrow)(tile);
     const uint32_t done = pixels + (i < longer);
-    tile.in_offset += done * tile.in_stride;
-    tile.out += size_t{done} * kLanes;
+    tile.advance(done * tile.in_stride, size_t{done} * kLanes, size_t{done} * kLanes);
   }
 }
 
@@ -147,8 +154,7 @@ void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t r
       conv_row<Tiles>(tile, blocks, shape.width, call.window.stride_w);
     }
     const uint32_t step = together ? at_once : 1;
-    tile.in_offset += step * tile.in_row;
-    tile.out += step * tile.out_row;
+    tile.advance(step * tile.in_row, step * tile.out_row, step * tile.residual_row);
     done += step;
   }
 }
@@ -165,7 +171,8 @@ struct ConvStep {
 template <class Tiles>
 void conv_panels(const ConvCall& call, const ConvStep& step) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const bool bias = call.tap_begin == 0, finished = step.last && call.tap_end == call.taps;
+  const bool bias = call.tap_begin == 0, start = bias && step.first;
+  const bool finished = step.last && call.tap_end == call.taps;
   const Clamp clamp = clamp_of(call.activation);
   const MapShape& shape = call.out.shape;
   const float* weights = call.weights;
@@ -174,12 +181,13 @@ void conv_panels(const ConvCall& call, const ConvStep& step) {
     const float* rows = weights + (bias ? width : 0);
     const uint32_t blocks = width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
     for (uint32_t h = 0; h < width / kLanes; h += blocks) {
-      float* out = call.out.pixel(step.y, 0, call.out_block + p * (kPanelWidth / kLanes) + h);
+      const uint32_t block = call.out_block + p * (kPanelWidth / kLanes) + h;
+      float* out = call.out.pixel(step.y, 0, block);
       const ConvTile tile = {step.taps,
                              step.tap_count,
                              width,
                              rows + h * kLanes,
-                             bias && step.first ? weights + h * kLanes : nullptr,
+                             start ? weights + h * kLanes : nullptr,
                              0,
                              size_t{call.window.stride_w} * kLanes,
                              size_t{call.window.stride_h} * call.in.shape.row_floats(),
@@ -187,7 +195,12 @@ void conv_panels(const ConvCall& call, const ConvStep& step) {
                              out,
                              shape.block_pitch(),
                              finished ? clamp.low : -kInfinity,
-                             finished ? clamp.high : kInfinity};
+                             finished ? clamp.high : kInfinity,
+                             start && call.residual.base != nullptr
+                                 ? call.residual.pixel(step.y, 0, block)
+                                 : nullptr,
+                             call.residual.shape.row_floats(),
+                             call.residual.shape.block_pitch()};
       conv_tiles<Tiles>(call, tile, blocks, step.rows);
       if (!finished || clamp.all) continue;
       for (uint32_t i = 0; i < step.rows * blocks; ++i) {
@@ -207,6 +220,10 @@ void conv_rows(const ConvCall& call) {
   uint32_t rows = 1;
   for (uint32_t y = call.rows.begin; y < call.rows.end; y += rows) {
     rows = rows_alike(call, y);
+    if (call.residual.base != nullptr) {
+      const uint32_t left = call.residual.ring_rows - y % call.residual.ring_rows;
+      rows = rows < left ? rows : left;
+    }
     lister.start_row(y);
     bool first = true;
     do {

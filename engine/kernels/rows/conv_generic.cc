@@ -23,7 +23,8 @@ template <int kPixels>
 template <int kPixels>
 [[gnu::always_inline]] inline void load_sums(const ConvTile& tile, Float4 (&sum)[kPixels][4]) {
   for (int i = 0; i < kPixels; ++i) {
-    const Vec from = load(tile.bias ? tile.bias : tile.out + i * 16);
+    Vec from = load(tile.bias ? tile.bias : tile.out + i * 16);
+    if (tile.residual != nullptr) from = from + load(tile.residual + i * 16);
     for (int j = 0; j < 4; ++j) sum[i][j] = from.part[j];
   }
 }

@@ -9,6 +9,7 @@ struct ConvCase {
   Window window;
   Unary activation = {};
   uint32_t in_block = 0, out_block = 0;
+  bool residual = false;
 };
 
 uint32_t out_size(uint32_t in, int32_t pads, int32_t span, uint32_t stride) {
@@ -43,7 +44,8 @@ std::string describe(const ConvCase& c) {
 // n roundings of partial sums, each at most sum|terms|; the activations used here do not stretch,
 // Sigmoid and the like add a few ulp of a value below 1.
 std::vector<Expected> reference(const ConvCase& c, bool depthwise, const std::vector<float>& in,
-                                const std::vector<float>& weights, const std::vector<float>& bias) {
+                                const std::vector<float>& weights, const std::vector<float>& bias,
+                                const std::vector<float>& residual = {}) {
   const Window& w = c.window;
   const uint32_t oh = out_height(c), ow = out_width(c), inputs = depthwise ? 1 : c.in_channels;
   std::vector<Expected> result;
@@ -51,6 +53,10 @@ std::vector<Expected> reference(const ConvCase& c, bool depthwise, const std::ve
     for (uint32_t y = 0; y < oh; ++y) {
       for (uint32_t x = 0; x < ow; ++x) {
         double sum = static_cast<double>(bias[o]), magnitude = std::fabs(sum);
+        if (!residual.empty()) {
+          sum += static_cast<double>(residual[result.size()]);
+          magnitude += std::fabs(static_cast<double>(residual[result.size()]));
+        }
         for (uint32_t i = 0; i < inputs; ++i) {
           for (uint32_t h = 0; h < w.kernel_h; ++h) {
             for (uint32_t v = 0; v < w.kernel_w; ++v) {
@@ -117,11 +123,12 @@ class ConvRun {
     in_ = random_.values(size_t{c.in_channels} * c.height * c.width);
     weights_ = random_.values(size_t{c.out_channels} * c.in_channels * area_);
     bias_ = random_.values(c.out_channels);
+    if (c.residual) residual_ = random_.values(size_t{c.out_channels} * out_height(c) * out_width(c));
     grid_ = std::make_unique<TileGrid>(
         *make_tile_grid({WeightsKind::kConv, StoredType::kF32, c.in_channels, c.out_channels,
                          c.window.kernel_h, c.window.kernel_w, 0}));
   }
-  std::vector<Expected> expected() const { return reference(case_, false, in_, weights_, bias_); }
+  std::vector<Expected> expected() const { return reference(case_, false, in_, weights_, bias_, residual_); }
   const TileGrid& grid() const { return *grid_; }
 
   // Output rows in slabs; for each slab all panel and tap cuts, the way the engine streams tiles.
@@ -132,10 +139,12 @@ class ConvRun {
     Map in({c.in_block * kLanes + c.in_channels, c.height, c.width, w.pad_left, right_pad(c)},
            cut.ring_rows ? cut.ring_rows : c.height);
     Map out({c.out_block * kLanes + c.out_channels, oh, out_width(c), 1, 2});
+    const Map residual({c.out_channels, oh, out_width(c), 2, 3}, std::min(oh, std::max(2u, cut.rows)));
     const Floats stream = packed(*grid_, weights_, bias_, kernels);
     uint32_t filled = 0;
     for (uint32_t y = 0; y < oh; y += std::min(cut.rows, oh - y)) {
       const RowRange rows = {y, y + std::min(cut.rows, oh - y)};
+      for (uint32_t r = rows.begin; c.residual && r < rows.end; ++r) residual.fill_row(r, residual_);
       const int32_t wanted = std::min(static_cast<int32_t>(c.height), w.end_row(rows.end - 1));
       for (; static_cast<int32_t>(filled) < wanted; ++filled) fill(in, filled);
       for (uint32_t p = 0; p < panels; p += std::min(cut.panels, panels - p)) {
@@ -145,7 +154,7 @@ class ConvRun {
           const Floats tile = cut_weights(c, stream, p, p_end, t, t_end);
           kernels.conv({in.ring(), out.ring(), c.in_block, c.out_block, c.in_channels,
                         c.out_channels, p, p_end - p, t, t_end, taps, tile.data(), w, c.activation,
-                        rows});
+                        rows, c.residual ? residual.ring() : RowRing()});
         }
       }
     }
@@ -168,7 +177,7 @@ class ConvRun {
   ConvCase case_;
   Random random_;
   uint32_t area_;
-  std::vector<float> in_, weights_, bias_;
+  std::vector<float> in_, weights_, bias_, residual_;
   std::unique_ptr<TileGrid> grid_;
 };
 
@@ -199,6 +208,11 @@ std::vector<ConvCase> conv_cases() {
   cases.push_back({20, 20, 5, 6, square(3, 1, 1), {}, 2, 3});       // a group inside wider maps
   cases.push_back(
       {1, 9, 17, 3, {17, 13, 1, 1, 1, 1, 8, 6, 8, 6}});  // more taps than are listed at once
+  for (uint32_t width : {1u, 4u, 7u, 14u, 43u}) {
+    cases.push_back({17, 70, 5, width, square(3, 1, 1), {UnaryFn::kRelu, 0, 0}, 0, 0, true});
+    cases.push_back({40, 16, 9, width, square(1, 2, 0), {}, 0, 0, true});
+  }
+  cases.push_back({33, 40, 1, 1, square(1, 1, 0), {UnaryFn::kSigmoid, 0, 0}, 0, 0, true});
   for (UnaryFn fn : {UnaryFn::kRelu, UnaryFn::kClip, UnaryFn::kSigmoid, UnaryFn::kLeakyRelu}) {
     cases.push_back({33, 37, 3, 11, square(3, 1, 1), {fn, 0.125f, 0.75f}});
   }

@@ -25,7 +25,8 @@
 namespace carrel {
 
 // out[oc, y, x] (+)= sum over taps [tap_begin, tap_end) of w * in. tap_begin == 0: starts from the
-// bias; else continues from what `out` holds. tap_end == taps: the activation is applied.
+// bias, plus the residual if there is one; else continues from what `out` holds. tap_end == taps: the
+// activation is applied.
 struct ConvCall {
   RowRing in, out;
   uint32_t in_block = 0;      // first input block of the group
@@ -38,6 +39,7 @@ struct ConvCall {
   Window window;
   Unary activation;
   RowRange rows;
+  RowRing residual;  // base nullptr: none; else of the output's sides, blocks as the output's
 };
 
 // Winograd's convolution of a slab of output rows, in four steps over the planes of
@@ -77,7 +79,7 @@ struct WinogradMultiplyCall {
   WinogradPlanes planes;
 };
 
-// Product planes to output rows: bias and activation.
+// Product planes to output rows: bias, residual and activation.
 struct WinogradOutputCall {
   const float* product = nullptr;
   RowRing out;
@@ -86,6 +88,7 @@ struct WinogradOutputCall {
   WinogradPlanes planes;
   Unary activation;
   RowRange rows;
+  RowRing residual;  // as ConvCall's
 };
 
 // Per channel block [bias][kh*kw rows of 16].

@@ -57,7 +57,7 @@ void WinogradWeights::finish(uint32_t panel, uint32_t width) {
   slab_.kernels->winograd_output({product_, slab_.out,
                                   slab_.out_block + panel * (kPanelWidth / kLanes),
                                   width / kLanes, bias_, slab_.planes, slab_.activation,
-                                  slab_.rows});
+                                  slab_.rows, slab_.residual});
   done_ = 0;
 }
 

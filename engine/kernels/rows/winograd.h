@@ -18,6 +18,7 @@ struct WinogradSlab {
   RowRange rows;  // rows.begin is a multiple of the side, rows.end too unless it is the last
   WinogradPlanes planes;
   float* scratch = nullptr;  // planes.scratch_bytes(threads), 64-byte aligned
+  RowRing residual = {};     // as ConvCall's
 
   void transform_input(uint32_t block_begin, uint32_t block_count) const;
 };

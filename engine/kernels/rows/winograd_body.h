@@ -207,6 +207,7 @@ void transform_filter(const WinogradFilterCall& call) {
 template <int kSide>
 [[gnu::always_inline]] inline void transform_product(const float* in, size_t pitch, Vec bias,
                                                      Vec low, Vec high, float* const (&rows)[kSide],
+                                                     const float* const (&residuals)[kSide],
                                                      uint32_t columns) {
   constexpr int kTile = Winograd<kSide>::kTile;
   Vec half[kTile][kSide];
@@ -226,7 +227,9 @@ template <int kSide>
     Winograd<kSide>::output(x, y);
     CARREL_UNROLL
     for (int i = 0; i < kSide; ++i) {
-      if (rows[i] != nullptr) store(rows[i] + j * kLanes, clamped(low, high, y[i] + bias));
+      if (rows[i] == nullptr) continue;
+      const Vec start = residuals[i] != nullptr ? bias + load(residuals[i] + j * kLanes) : bias;
+      store(rows[i] + j * kLanes, clamped(low, high, y[i] + start));
     }
   }
 }
@@ -241,14 +244,18 @@ void transform_output(const WinogradOutputCall& call) {
     const Vec bias = load(call.bias + b * kLanes);
     for (uint32_t row = 0; row < planes.tile_rows; ++row) {
       const uint32_t y = call.rows.begin + row * kSide;
-      float* rows[kSide];
-      for (uint32_t i = 0; i < kSide; ++i) {
-        rows[i] = y + i < call.rows.end ? call.out.pixel(y + i, 0, call.out_block + b) : nullptr;
+      float* rows[kSide] = {};
+      const float* residuals[kSide] = {};
+      for (uint32_t i = 0; i < kSide && y + i < call.rows.end; ++i) {
+        rows[i] = call.out.pixel(y + i, 0, call.out_block + b);
+        if (call.residual.base != nullptr) residuals[i] = call.residual.pixel(y + i, 0, call.out_block + b);
       }
       const float* in = call.product + (b * planes.tiles() + size_t{row} * planes.tiles_wide) * kLanes;
       for (uint32_t x = 0; x < shape.width; x += kSide, in += kLanes) {
-        transform_product<kSide>(in, planes.product_pitch(), bias, low, high, rows, shape.width - x);
+        transform_product<kSide>(in, planes.product_pitch(), bias, low, high, rows, residuals,
+                                 shape.width - x);
         for (float*& to : rows) to = to != nullptr ? to + kSide * kLanes : nullptr;
+        for (const float*& from : residuals) from = from != nullptr ? from + kSide * kLanes : nullptr;
       }
     }
     if (clamp.all) continue;

@@ -34,7 +34,10 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                        call.product + point * planes.product_pitch() + h * tiles * kLanes,
                        tiles * kLanes,
                        -kInfinity,
-                       kInfinity};
+                       kInfinity,
+                       nullptr,
+                       0,
+                       0};
       conv_row<Tiles>(tile, blocks, static_cast<uint32_t>(tiles), 1);
     }
   }
