@@ -121,7 +121,7 @@ TEST_F(HeaderTest, RefusesRegionsThatDoNotFit) {
   EXPECT_TRUE(refused([&] { header_.manifest_offset = ~uint64_t{0}; }));
   EXPECT_TRUE(refused([&] { header_.file_bytes -= 1; }));
   EXPECT_TRUE(refused([&] { header_.header_bytes = 128; }));
-  EXPECT_TRUE(refused([&] { header_.version = 2; }));
+  EXPECT_TRUE(refused([&] { header_.version = kSealedVersion + 1; }));
   EXPECT_TRUE(refused([&] { header_.reserved[7] = 1; }));
   EXPECT_TRUE(refused([&] { header_.magic[0] = 'X'; }));
 }

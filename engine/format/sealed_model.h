@@ -19,7 +19,7 @@
 namespace carrel {
 
 inline constexpr char kSealedMagic[8] = {'C', 'A', 'R', 'R', 'E', 'L', '0', '1'};
-inline constexpr uint32_t kSealedVersion = 1;
+inline constexpr uint32_t kSealedVersion = 2;
 inline constexpr uint64_t kTilesOffset = 4096;
 
 struct ModelId {
