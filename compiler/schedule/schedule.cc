@@ -81,7 +81,9 @@ class Scheduler {
 
   std::vector<uint32_t> round_choices(NodeIndex first, NodeIndex end) const {
     uint32_t rows = 1;
+    bool multiples = false;
     for (NodeIndex n = first; n < end; ++n) {
+      multiples |= node(n).row_multiple > 1;
       for (size_t i = 0; i < node(n).inputs.size(); ++i) {
         if (node(n).needs[i].kind == RowNeed::Kind::kAccumulate) rows = std::max(rows, tensor(node(n).inputs[i]).rows);
       }
@@ -95,6 +97,10 @@ class Scheduler {
     if (limits_.slabs) {
       for (uint32_t slab : {rows / 2, rows / 4, 28u, 14u, 8u, 7u, 4u, 2u, 1u}) {
         if (slab >= 1 && slab <= rows) rounds.insert((rows + slab - 1) / slab);
+      }
+      // What such nodes transform per action is worth a closer fit.
+      for (uint32_t slab : {12u, 16u, 20u, 24u}) {
+        if (multiples && slab <= rows) rounds.insert((rows + slab - 1) / slab);
       }
     }
     return {rounds.begin(), rounds.end()};
