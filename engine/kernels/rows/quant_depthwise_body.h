@@ -38,23 +38,9 @@ template <int kCount, bool kDense, int kPixels>
   }
 }
 
-// kLast: columns of a kernel row's last quad.
-template <int kPixels, int kLast, bool kDense>
-void quant_depthwise_tile(const QuantDepthwiseRow& row, uint32_t x) {
+template <int kPixels>
+[[gnu::always_inline]] inline void store_pixels(const QuantDepthwiseRow& row, uint32_t x, Sums (&sum)[kPixels]) {
   const QuantDepthwiseCall& call = *row.call;
-  const Window& window = call.window;
-  const size_t stride = size_t{window.stride_w} * kLanes, step = size_t{window.dilation_w} * kLanes;
-  Sums sum[kPixels];
-  CARREL_UNROLL
-  for (int i = 0; i < kPixels; ++i) sum[i] = load_sums(row.start);
-  for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
-    const uint8_t* in = (h < kMaxQuantListedRows ? row.inputs[h] : quant_depthwise_input(row, h)) + x * stride;
-    const std::byte* weights = row.taps + size_t{h} * row.quads * 64;
-    for (uint32_t q = 1; q < row.quads; ++q, in += 4 * step, weights += 64) {
-      add_columns<4, kDense>(in, stride, step, weights, sum);
-    }
-    add_columns<kLast, kDense>(in, stride, step, weights, sum);
-  }
   const Requantize requantize = {row.multipliers, call.out.shape.zero, call.low, call.high};
   uint8_t* out = row.out + size_t{x} * kLanes;
   if constexpr (kPixels == 1) {
@@ -65,31 +51,76 @@ void quant_depthwise_tile(const QuantDepthwiseRow& row, uint32_t x) {
   }
 }
 
-// The last tile is moved left to end with the row, computing a few pixels twice.
+// A kernel row is one quad of kWidth columns.
+template <int kWidth>
+struct ShortKernel {
+  template <int kPixels>
+  [[gnu::always_inline]] static void tile(const QuantDepthwiseRow& row, uint32_t x) {
+    const size_t stride = size_t{row.call->window.stride_w} * kLanes;
+    Sums sum[kPixels];
+    CARREL_UNROLL
+    for (int i = 0; i < kPixels; ++i) sum[i] = load_sums(row.start);
+    for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
+      add_columns<kWidth, true>(row.inputs[h] + x * stride, stride, kLanes, row.taps + size_t{h} * 64, sum);
+    }
+    store_pixels(row, x, sum);
+  }
+};
+
+// kLast: columns of a kernel row's last quad.
 template <int kLast, bool kDense>
+struct AnyKernel {
+  template <int kPixels>
+  [[gnu::always_inline]] static void tile(const QuantDepthwiseRow& row, uint32_t x) {
+    const Window& window = row.call->window;
+    const size_t stride = size_t{window.stride_w} * kLanes, step = size_t{window.dilation_w} * kLanes;
+    Sums sum[kPixels];
+    CARREL_UNROLL
+    for (int i = 0; i < kPixels; ++i) sum[i] = load_sums(row.start);
+    for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
+      const uint8_t* in = (h < kMaxQuantListedRows ? row.inputs[h] : quant_depthwise_input(row, h)) + x * stride;
+      const std::byte* weights = row.taps + size_t{h} * row.quads * 64;
+      for (uint32_t q = 1; q < row.quads; ++q, in += 4 * step, weights += 64) {
+        add_columns<4, kDense>(in, stride, step, weights, sum);
+      }
+      add_columns<kLast, kDense>(in, stride, step, weights, sum);
+    }
+    store_pixels(row, x, sum);
+  }
+};
+
+// The last tile is moved left to end with the row, computing a few pixels twice.
+template <class Kernel>
 void quant_depthwise_row(const QuantDepthwiseRow& row, uint32_t width) {
   constexpr uint32_t kTile = kQuantDepthwisePixels;
   if (width < kTile) {
-    for (uint32_t x = 0; x < width; ++x) quant_depthwise_tile<1, kLast, kDense>(row, x);
+    for (uint32_t x = 0; x < width; ++x) Kernel::template tile<1>(row, x);
     return;
   }
   for (uint32_t x = 0; x < width; x += kTile) {
-    quant_depthwise_tile<kQuantDepthwisePixels, kLast, kDense>(row, x + kTile <= width ? x : width - kTile);
+    Kernel::template tile<kQuantDepthwisePixels>(row, x + kTile <= width ? x : width - kTile);
   }
 }
 
 using QuantDepthwiseRowFn = void (*)(const QuantDepthwiseRow&, uint32_t width);
-inline QuantDepthwiseRowFn pick_quant_depthwise(const Window& window) {
-  const bool dense = window.dilation_w == 1;
-  switch (window.kernel_w % 4) {
+template <bool kDense>
+QuantDepthwiseRowFn pick_any_kernel(uint32_t last) {
+  switch (last) {
     case 1:
-      return dense ? quant_depthwise_row<1, true> : quant_depthwise_row<1, false>;
+      return quant_depthwise_row<AnyKernel<1, kDense>>;
     case 2:
-      return dense ? quant_depthwise_row<2, true> : quant_depthwise_row<2, false>;
+      return quant_depthwise_row<AnyKernel<2, kDense>>;
     case 3:
-      return dense ? quant_depthwise_row<3, true> : quant_depthwise_row<3, false>;
+      return quant_depthwise_row<AnyKernel<3, kDense>>;
   }
-  return dense ? quant_depthwise_row<4, true> : quant_depthwise_row<4, false>;
+  return quant_depthwise_row<AnyKernel<4, kDense>>;
+}
+inline QuantDepthwiseRowFn pick_quant_depthwise(const Window& window) {
+  if (window.dilation_w == 1 && window.kernel_h <= kMaxQuantListedRows) {
+    if (window.kernel_w == 1) return quant_depthwise_row<ShortKernel<1>>;
+    if (window.kernel_w == 3) return quant_depthwise_row<ShortKernel<3>>;
+  }
+  return window.dilation_w == 1 ? pick_any_kernel<true>(window.kernel_w % 4) : pick_any_kernel<false>(window.kernel_w % 4);
 }
 
 // The bias and what kernel rows outside the input add to it.

@@ -2,6 +2,7 @@
 // Sixteen floats in two AVX2 registers. See vec_avx512.h for the meaning of each function.
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #define CARREL_ROWS_ISA rows_avx2
@@ -102,6 +103,10 @@ inline void expand_eight(const void* halves, float* floats) {
   _mm256_storeu_ps(floats, _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(halves))));
 }
 
+inline Vec load_quarters(const float* p, size_t step) {
+  return {_mm256_set_m128(_mm_loadu_ps(p + step), _mm_loadu_ps(p)),
+          _mm256_set_m128(_mm_loadu_ps(p + 3 * step), _mm_loadu_ps(p + 2 * step))};
+}
 inline Vec load_bytes(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),

@@ -4,6 +4,7 @@
 // own (CARREL_ROWS_ISA), so that no instruction of a higher ISA can be linked into a lower one.
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #define CARREL_ROWS_ISA rows_avx512
@@ -94,6 +95,13 @@ inline void expand_eight(const void* halves, float* floats) {
   _mm256_storeu_ps(floats, _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(halves))));
 }
 
+// Four floats each from four places, `step` floats apart.
+inline Vec load_quarters(const float* p, size_t step) {
+  __m512 v = _mm512_zextps128_ps512(_mm_loadu_ps(p));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + step), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 2 * step), 2);
+  return {_mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * step), 3)};
+}
 // Sixteen bytes as floats.
 inline Vec load_bytes(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -1,6 +1,7 @@
 #pragma once
 // Sixteen floats in four 128-bit vectors of the compiler: what every 64-bit machine has. See
 // vec_avx512.h for the meaning of each function.
+#include <cstddef>
 #include <cstdint>
 
 #define CARREL_ROWS_ISA rows_generic
@@ -116,6 +117,11 @@ inline void expand_eight(const void* halves, float* floats) {
 
 #undef CARREL_EACH_PART
 
+inline Vec load_quarters(const float* p, size_t step) {
+  Vec r;
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(&r.part[i], p + static_cast<size_t>(i) * step, sizeof(r.part[i]));
+  return r;
+}
 inline Vec load_bytes(const uint8_t* p) {
   Vec r;
   for (int i = 0; i < 16; ++i) r.part[i / 4][i % 4] = static_cast<float>(p[i]);
