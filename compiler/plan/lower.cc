@@ -215,6 +215,10 @@ class Lowering {
     uint32_t channel = 0;
     uint64_t weights_offset = offset_of(weights(n).object);
     for (uint32_t i = 0; i < count; ++i) {
+      if (concat && placement_.parts.count(me.inputs[i]) > 0) {
+        channel += tensor(me.inputs[i]).map.channels;
+        continue;
+      }
       CARREL_ASSIGN(OpDesc op, base_op(s, n));
       if (concat) {
         CARREL_ASSIGN(op.in0, desc(s, me.inputs[i]));
@@ -252,14 +256,16 @@ class Lowering {
     op.scratch_bytes = scratch_bytes(problem_, segment(s).simulation, segment(s).first, n);
     if (op.scratch_bytes > 0) op.scratch_offset = offset_of(placement_.scratch[s]);
     if (me.opcode == Opcode::kPlain) return op;
-    if (!me.inputs.empty()) {
+    // A part that a convolution puts in place has no memory of its own; make_ops() names what is left to copy.
+    if (!me.inputs.empty() && placement_.parts.count(me.inputs[0]) == 0) {
       CARREL_ASSIGN(op.in0, desc(s, me.inputs[0]));
     }
     const bool residual = me.opcode == Opcode::kConv && me.inputs.size() > 1;
     if (me.opcode == Opcode::kBinary || me.opcode == Opcode::kQuantAdd || residual) {
       CARREL_ASSIGN(op.in1, desc(s, me.inputs[1]));
     }
-    CARREL_ASSIGN(op.out, desc(s, me.outputs[0]));
+    const auto part = placement_.parts.find(me.outputs[0]);
+    CARREL_ASSIGN(op.out, desc(s, part == placement_.parts.end() ? me.outputs[0] : part->second.whole));
     return op;
   }
 
@@ -279,7 +285,8 @@ class Lowering {
       op->in_channels = me.weights.in_channels;
       op->out_channels = me.weights.out_channels;
       op->in_block = group * me.weights.in_channels / kLanes;
-      op->out_block = group * me.weights.out_channels / kLanes;
+      const auto part = placement_.parts.find(me.outputs[0]);
+      op->out_block = group * me.weights.out_channels / kLanes + (part == placement_.parts.end() ? 0 : part->second.block);
     }
     return ok_status();
   }

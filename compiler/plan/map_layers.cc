@@ -219,9 +219,10 @@ bool LayerBuilder::fuse_residual(NodeId id) {
                       found->activation.fn == UnaryFn::kNone;
     const MapShape& shape = out_.tensors[static_cast<size_t>(map)].map;
     if (!fits || (shape.height == 1 && shape.width == 1)) continue;
+    const auto position = found - out_.layers.begin();
     const int residual = as_map(other);  // may append layers
-    Layer layer = std::move(*std::find_if(out_.layers.begin(), out_.layers.end(), makes));
-    out_.layers.erase(std::find_if(out_.layers.begin(), out_.layers.end(), makes));
+    Layer layer = std::move(out_.layers[static_cast<size_t>(position)]);
+    out_.layers.erase(out_.layers.begin() + position);
     layer.inputs.push_back(residual);
     layer.activation = me.activation;
     forms(me.outputs[0]).map = map;

@@ -9,6 +9,7 @@ class Placer {
  public:
   Placer(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule)
       : graph_(graph), problem_(problem), schedule_(schedule) {
+    out_.parts = parts_in_place(graph, problem, schedule);
     out_.kept.assign(graph.tensors.size(), -1);
     out_.rings.resize(schedule.segments.size());
     out_.weights.resize(graph.layers.size());
@@ -62,6 +63,7 @@ class Placer {
 
   void place_tensor(uint32_t s, const SegmentTensor& t) {
     const auto i = static_cast<size_t>(t.tensor);
+    if (out_.parts.count(t.tensor) > 0) return;
     const SchedTensor& wanted = problem_.tensors[i];
     if (!schedule_.kept[i]) {
       out_.rings[s][t.tensor] = add_object(ring_rows(t) * wanted.row_bytes, s, s, wanted.name + ring_note(t));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/plan/concat.h"
 #include "compiler/plan/layers.h"
 #include "compiler/schedule/allocate.h"
 #include "compiler/schedule/schedule.h"
@@ -20,6 +21,7 @@ struct Placement {
 
   std::vector<MemoryObject> objects;  // first, last: segments
   std::vector<std::string> names;     // of the objects, for people
+  std::map<TensorIndex, ConcatPart> parts;  // have no object
   std::vector<ObjectIndex> kept;      // by tensor: those that outlive their segment
   std::vector<std::map<TensorIndex, ObjectIndex>> rings;  // by segment: the others
   std::vector<Weights> weights;                           // by layer

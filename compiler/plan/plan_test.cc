@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -20,7 +21,8 @@ class Net {
   ValueId last() const { return x_; }
   const Shape& shape() const { return graph.value(x_).shape; }
 
-  Net& conv(int64_t channels, int64_t kernel, int64_t stride, int64_t groups = 1) {
+  Net& conv(int64_t channels, int64_t kernel, int64_t stride, int64_t groups = 1,
+            UnaryFn activation = UnaryFn::kRelu) {
     const Shape in = shape();
     const int64_t pad = kernel / 2;
     const int64_t rows = (in[2] + 2 * pad - kernel) / stride + 1;
@@ -28,15 +30,25 @@ class Net {
     a.ints["strides"] = {stride, stride};
     a.ints["pads"] = {pad, pad, pad, pad};
     a.ints["group"] = {groups};
-    const Unary relu{UnaryFn::kRelu, 0, 0};
     return add(OpType::kConv, {x_, weights({channels, in[1] / groups, kernel, kernel}), weights({channels})},
-               {1, channels, rows, rows}, a, relu);
+               {1, channels, rows, rows}, a, {activation, 0, 0});
   }
   Net& pool() {
     const Shape in = shape();
     Attributes a;
     a.ints["kernel_shape"] = a.ints["strides"] = {2, 2};
     return add(OpType::kMaxPool, {x_}, {1, in[1], in[2] / 2, in[3] / 2}, a);
+  }
+  Net& start(ValueId at) {
+    x_ = at;
+    return *this;
+  }
+  Net& pool_same() {
+    Attributes a;
+    a.ints["kernel_shape"] = {3, 3};
+    a.ints["strides"] = {1, 1};
+    a.ints["pads"] = {1, 1, 1, 1};
+    return add(OpType::kMaxPool, {x_}, shape(), a);
   }
   Net& residual(ValueId with) { return add(OpType::kAdd, {x_, with}, shape()); }
   Net& concat(ValueId with) {
@@ -128,6 +140,46 @@ Planned open_program(const Plan& plan) {
   EXPECT_TRUE(view.ok()) << view.error().message();
   if (view.ok()) p.view = *view;
   return p;
+}
+
+size_t count_ops(const Graph& graph, Opcode opcode) {
+  const Result<StreamPlan> streams = plan_streams(graph, StoredType::kF32);
+  EXPECT_TRUE(streams.ok());
+  const Result<Plan> plan = plan_program(graph, *streams, {16 * kMiB, Strategy::kAuto, 1, IsaLevel::kAvx2});
+  EXPECT_TRUE(plan.ok()) << plan.error().message();
+  const Planned program = open_program(*plan);
+  const auto is = [&](const OpDesc& op) { return op.opcode == opcode; };
+  return static_cast<size_t>(std::count_if(program.view.ops.begin(), program.view.ops.end(), is));
+}
+
+TEST(Plan, ConvolutionsWriteIntoConcatenations) {
+  for (int64_t channels : {48, 40}) {
+    Net net({1, 16, 28, 28});
+    const ValueId first = net.conv(32, 1, 1).last();
+    net.conv(channels, 3, 1).concat(first);
+    // `first` has another reader: it is copied.
+    EXPECT_EQ(count_ops(net.done(), Opcode::kCopy), 1u) << channels;
+  }
+}
+
+TEST(Plan, ConvolutionsAddTheirResiduals) {
+  for (UnaryFn activation : {UnaryFn::kNone, UnaryFn::kRelu}) {
+    Net net({1, 16, 28, 28});
+    const ValueId first = net.conv(32, 1, 1).last();
+    net.conv(32, 3, 1, 1, activation).residual(first).conv(16, 1, 1);
+    EXPECT_EQ(count_ops(net.done(), Opcode::kBinary), activation == UnaryFn::kNone ? 0u : 1u);
+  }
+}
+
+// The convolution moves behind what is made after it.
+TEST(Plan, AResidualMayBeMadeLater) {
+  Net net({1, 16, 28, 28});
+  const ValueId input = net.last();
+  const ValueId sum = net.conv(16, 3, 1, 1, UnaryFn::kNone).last();
+  net.start(input).conv(16, 1, 1).pool_same().residual(sum).conv(16, 1, 1);
+  EXPECT_EQ(count_ops(net.done(), Opcode::kBinary), 0u);
+  EXPECT_EQ(count_ops(net.graph, Opcode::kConv), 3u);
+  EXPECT_EQ(count_ops(net.graph, Opcode::kPool), 1u);
 }
 
 TEST(Plan, EveryStrategyAndBudgetGivesAValidProgramWithinItsBudget) {

@@ -39,7 +39,7 @@ struct ConvCall {
   Window window;
   Unary activation;
   RowRange rows;
-  RowRing residual;  // base nullptr: none; else of the output's sides, blocks as the output's
+  RowRing residual = {};  // base nullptr: none; else of the output's sides, blocks as the output's
 };
 
 // Winograd's convolution of a slab of output rows, in four steps over the planes of
@@ -88,7 +88,7 @@ struct WinogradOutputCall {
   WinogradPlanes planes;
   Unary activation;
   RowRange rows;
-  RowRing residual;  // as ConvCall's
+  RowRing residual = {};  // as ConvCall's
 };
 
 // Per channel block [bias][kh*kw rows of 16].
