@@ -134,7 +134,10 @@ class Bench {
     stream_ = allocate(grid_.expanded_bytes / sizeof(float));
     pack_weights(grid_, weights_, bias_,
                  {reinterpret_cast<std::byte*>(stream_.get()), grid_.stored_bytes});
-    make_map({layer.in_channels, layer.height, layer.width, p, p + 0u}, &in_memory_, &in_);
+    const bool planar = !depthwise && layer.in_channels <= kMaxPlanarChannels;
+    make_map({layer.in_channels, layer.height, layer.width, p, p + 0u,
+              planar ? ElementType::kPlanarF32 : ElementType::kF32},
+             &in_memory_, &in_);
     make_map({layer.out_channels, out_h, out_w, 0, 0}, &out_memory_, &out_);
     fill_input();
     // A slab of about half a MiB, as in a small trusted memory.

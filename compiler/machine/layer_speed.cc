@@ -49,6 +49,11 @@ struct Map {
   RowRing ring;
 };
 
+MapShape input_of(const LayerShape& s) {
+  const ElementType type = s.in_channels <= kMaxPlanarChannels ? ElementType::kPlanarF32 : ElementType::kF32;
+  return {s.in_channels, s.height, s.width, s.kernel / 2u, s.kernel / 2u, type};
+}
+
 MapShape output_of(const LayerShape& s) {
   return {s.out_channels, (s.height - 1) / s.stride + 1, (s.width - 1) / s.stride + 1, 0, 0};
 }
@@ -61,7 +66,7 @@ struct LayerTrial::State {
   State(const LayerShape& s, IsaLevel isa)
       : shape(s),
         kernels(row_kernels(mask_for(isa))),
-        in({s.in_channels, s.height, s.width, s.kernel / 2u, s.kernel / 2u}),
+        in(input_of(s)),
         out(output_of(s)) {
     const uint16_t k = s.kernel, pad = static_cast<uint16_t>(k / 2);
     window = {k, k, s.stride, s.stride, 1, 1, pad, pad, pad, pad};

@@ -93,6 +93,30 @@ void set_pads(LayerGraph* graph) {
   }
 }
 
+// Whether `layer` may read tensor `t` from a planar map. An output of 1 x 1 sums whole taps at a time: its bits would
+// not be those of the blocked map.
+bool reads_planar(const LayerGraph& graph, const Layer& layer, int t) {
+  const PlanTensor& in = graph.tensors[static_cast<size_t>(t)];
+  const MapShape& out = graph.tensors[static_cast<size_t>(layer.outputs[0])].map;
+  return layer.opcode == Opcode::kConv && layer.algorithm == ConvAlgorithm::kDirect && layer.groups == 1 &&
+         layer.inputs[0] == t && std::count(layer.inputs.begin(), layer.inputs.end(), t) == 1 &&
+         layer.weights.in_channels == in.map.channels && (out.height > 1 || out.width > 1);
+}
+
+// Inputs of few channels that only convolutions read become planar maps.
+void set_planar_inputs(LayerGraph* graph) {
+  for (int t : graph->inputs) {
+    PlanTensor& in = graph->tensors[static_cast<size_t>(t)];
+    bool planar = in.kind == TensorKind::kMap && in.map.type == ElementType::kF32 &&
+                  in.map.channels <= kMaxPlanarChannels && in.output < 0;
+    for (const Layer& layer : graph->layers) {
+      const bool reads = std::count(layer.inputs.begin(), layer.inputs.end(), t) > 0;
+      planar = planar && (!reads || reads_planar(*graph, layer, t));
+    }
+    if (planar) in.map.type = ElementType::kPlanarF32;
+  }
+}
+
 void number_streams(LayerGraph* graph) {
   int next = 0;
   for (Layer& layer : graph->layers) {
@@ -110,6 +134,7 @@ Result<LayerGraph> build_layers(const Graph& graph, bool winograd) {
   LayerGraph layers = builder.take();
   if (winograd) choose_algorithms(&layers);
   set_pads(&layers);
+  set_planar_inputs(&layers);
   number_streams(&layers);
   return layers;
 }

@@ -257,6 +257,30 @@ TEST(Plan, ObjectsAliveTogetherNeverOverlap) {
   }
 }
 
+bool plans_planar_input(const Graph& graph) {
+  const Result<StreamPlan> streams = plan_streams(graph, StoredType::kF32);
+  EXPECT_TRUE(streams.ok());
+  const Result<Plan> plan = plan_program(graph, *streams, {4 * kMiB, Strategy::kAuto, 1, IsaLevel::kAvx512});
+  EXPECT_TRUE(plan.ok());
+  if (!plan.ok()) return false;
+  bool planar = false;
+  for (const TensorDesc& t : open_program(*plan).view.tensors) planar = planar || t.type == ElementType::kPlanarF32;
+  return planar;
+}
+
+TEST(Plan, InputsOfFewChannelsThatOnlyConvolutionsReadArePlanar) {
+  const Shape image({1, 3, 56, 56});
+  EXPECT_TRUE(plans_planar_input(Net(image).conv(32, 3, 2).pool().done()));
+  EXPECT_TRUE(plans_planar_input(Net({1, 4, 56, 56}).conv(32, 7, 2).done()));
+  EXPECT_FALSE(plans_planar_input(Net({1, 5, 56, 56}).conv(32, 3, 2).done()));
+  EXPECT_FALSE(plans_planar_input(Net(image).conv(3, 3, 1, 3).done())) << "depthwise";
+  EXPECT_FALSE(plans_planar_input(Net(image).pool().conv(32, 3, 2).done()));
+  EXPECT_FALSE(plans_planar_input(Net({1, 3, 1, 1}).conv(32, 1, 1).done())) << "one pixel";
+  Net added(image);
+  const ValueId x = added.last();
+  EXPECT_FALSE(plans_planar_input(added.conv(3, 3, 1).residual(x).done()));
+}
+
 // Elements of all streams over the elements of the model's weights; biases count in neither.
 double stored_ratio(int64_t channels, int64_t out, int64_t groups) {
   Net net({1, channels, 8, 8});

@@ -25,7 +25,7 @@ class OpValidator {
     if (op_.activation >= UnaryFn::kCount) return bad("unknown activation");
     switch (op_.opcode) {
       case Opcode::kLoad: return check_load();
-      case Opcode::kConv: return check_conv(map(op_.in0), map(op_.out), WeightsKind::kConv);
+      case Opcode::kConv: return check_conv(any_map(op_.in0), map(op_.out), WeightsKind::kConv);
       case Opcode::kDepthwise: return check_depthwise(map(op_.in0), map(op_.out), WeightsKind::kDepthwise);
       case Opcode::kPool: return check_pool(map(op_.in0), map(op_.out));
       case Opcode::kGlobalPool: return check_global_pool();
@@ -71,6 +71,8 @@ class OpValidator {
   }
   const TensorDesc* map(uint16_t id) const { return map_of(id, ElementType::kF32); }
   const TensorDesc* bytes(uint16_t id) const { return map_of(id, ElementType::kU8); }
+  // Of floats, blocked or planar.
+  const TensorDesc* any_map(uint16_t id) const { return map(id) ? map(id) : map_of(id, ElementType::kPlanarF32); }
   const TensorDesc* plain(uint16_t id) const { return tensor(id, TensorKind::kPlain); }
   const StreamDesc* stream() const {
     return op_.stream < program_.streams.size() ? &program_.streams[op_.stream] : nullptr;
@@ -143,6 +145,8 @@ class OpValidator {
     OP_REQUIRE(op_.in_channels > 0 && op_.out_channels > 0 && in_end <= map_shape(*in).blocks() &&
                    out_end <= map_shape(*out).blocks(),
                "its group leaves the maps");
+    OP_REQUIRE(!map_shape(*in).planar() || (op_.in_channels <= in->channels && op_.algorithm == ConvAlgorithm::kDirect),
+               "cannot read this planar map");
     OP_REQUIRE(stream() != nullptr, "no such stream");
     const WeightsShape& w = stream()->shape;
     OP_REQUIRE(w.kind == kind && w.in_channels == op_.in_channels &&
@@ -367,7 +371,8 @@ class OpValidator {
     OP_REQUIRE(op_.store < program_.stores.size() && program_.stores[op_.store].kind == kind, "no such store");
     const StoreDesc& store = program_.stores[op_.store];
     const bool spill = kind == StoreKind::kSpill;
-    if (const TensorDesc* m = spill ? tensor(id, TensorKind::kMap) : map(id)) {
+    const bool input = kind == StoreKind::kInput;
+    if (const TensorDesc* m = spill ? tensor(id, TensorKind::kMap) : input ? any_map(id) : map(id)) {
       const uint64_t dense_bytes = uint64_t{m->channels} * m->width * sizeof(float);
       const uint64_t block_bytes = spill ? map_shape(*m).row_bytes() : dense_bytes;
       OP_REQUIRE(store.block_bytes == block_bytes && store.block_count == m->height, "store and map differ in size");

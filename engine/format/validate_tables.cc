@@ -16,8 +16,10 @@ Status validate_map(const TensorDesc& t, uint32_t index) {
                      t.height <= kMaxMapSide && t.width <= kMaxMapSide && t.pad_left <= kMaxMapSide &&
                      t.pad_right <= kMaxMapSide && t.pad_left + t.width + t.pad_right <= kMaxMapSide;
   CARREL_REQUIRE(sides, "tensor", index, "a side is 0 or too large");
-  CARREL_REQUIRE(t.type <= ElementType::kU8 && (t.type == ElementType::kU8 || t.zero == 0), "tensor", index,
+  CARREL_REQUIRE(t.type <= ElementType::kPlanarF32 && (t.type == ElementType::kU8 || t.zero == 0), "tensor", index,
                  "unknown type");
+  CARREL_REQUIRE(t.type != ElementType::kPlanarF32 || t.channels <= kMaxPlanarChannels, "tensor", index,
+                 "a planar map of many channels");
   CARREL_REQUIRE(t.ring_rows > 0 && t.ring_rows <= kMaxMapSide, "tensor", index, "ring rows out of range");
   // At most 2^20 blocks of 2^24 pixels of 64 bytes.
   const uint64_t row_bytes = map_shape(t).row_bytes();

@@ -8,6 +8,10 @@
 //
 // A quantized map has the same rows in bytes, rounded up to 64: real = scale * (byte - zero). Its pad columns
 // hold the zero point; what unused lanes and the rounding hold is never read into a real channel.
+//
+// A planar map is a network's input of few channels, which blocks would mostly fill with unused lanes. A row is
+// [channel][pad_left + W + pad_right] floats, rounded up to 16; what the rounding holds is never read. Only
+// ungrouped convolutions read it, and their bits are those of the blocked map (a 1 x 1 output excepted).
 #include <cstddef>
 #include <cstdint>
 
@@ -15,7 +19,10 @@ namespace carrel {
 
 inline constexpr uint32_t kLanes = 16;  // channels per block: one AVX-512 register of floats
 
-enum class ElementType : uint8_t { kF32 = 0, kU8 = 1 };
+inline constexpr uint32_t kMaxPlanarChannels = 4;
+
+// kPlanarF32: floats of a planar map.
+enum class ElementType : uint8_t { kF32 = 0, kU8 = 1, kPlanarF32 = 2 };
 
 struct MapShape {
   uint32_t channels = 0;
@@ -27,9 +34,15 @@ struct MapShape {
   uint8_t zero = 0;  // kU8: the zero point
 
   constexpr uint32_t blocks() const { return (channels + kLanes - 1) / kLanes; }
+  constexpr bool planar() const { return type == ElementType::kPlanarF32; }
+  // With both pads. Elements from one channel of a planar row to the next.
+  constexpr size_t columns() const { return size_t{pad_left + width + pad_right}; }
   // Elements from one block of a row to the next.
-  constexpr size_t block_pitch() const { return size_t{pad_left + width + pad_right} * kLanes; }
-  constexpr size_t row_floats() const { return blocks() * block_pitch(); }
+  constexpr size_t block_pitch() const { return columns() * kLanes; }
+  constexpr size_t row_floats() const {
+    if (planar()) return (channels * columns() + kLanes - 1) / kLanes * kLanes;
+    return blocks() * block_pitch();
+  }
   constexpr size_t row_bytes() const {
     if (type == ElementType::kU8) return (row_floats() + 63) / 64 * 64;
     return row_floats() * sizeof(float);
@@ -50,6 +63,10 @@ struct RowRing {
   // Pixel (y, x) of `block`: 16 floats. x may reach into the pads.
   float* pixel(uint32_t y, int32_t x, uint32_t block) const {
     return block_row(y, block) + (static_cast<int32_t>(shape.pad_left) + x) * int32_t{kLanes};
+  }
+  // The same of a planar map: one float of `channel`.
+  float* planar_pixel(uint32_t y, int32_t x, uint32_t channel) const {
+    return block_row(y, 0) + channel * shape.columns() + (static_cast<int32_t>(shape.pad_left) + x);
   }
 };
 

@@ -96,6 +96,22 @@ TEST_P(ConvWays, GiveTheSameBits) {
   EXPECT_GT(stats.bytes_spilled, 0u);
 }
 
+TEST(Engine, PlanarInputsGiveTheSameBits) {
+  for (uint32_t channels : {1u, 3u, 4u}) {
+    ConvNetOptions o;
+    o.in_channels = channels;
+    const ConvNet blocked = make_conv_net(o);
+    const std::vector<std::vector<float>> inputs = {random_floats(blocked.input_count, 3)};
+    const std::vector<float> expected = infer_once(blocked.program, inputs);
+    o.planar = true;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs)));
+    o.weights = WeightsMode::kResident;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs, {.threads = 3})));
+    o.spill = true;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs, {.threads = 2})));
+  }
+}
+
 TEST_P(ConvWays, GiveTheSameBitsByWinogradsAlgorithm) {
   for (ConvAlgorithm algorithm : {ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
     ConvNetOptions o;

@@ -31,9 +31,11 @@ inline SecretKey test_key(uint8_t fill) {
 // Tables of a program, filled by hand. Tensors lie one after another in the arena.
 class TestProgram {
  public:
-  uint16_t map(uint32_t channels, uint32_t height, uint32_t width, uint32_t pad = 0, uint32_t ring_rows = 0) {
+  uint16_t map(uint32_t channels, uint32_t height, uint32_t width, uint32_t pad = 0, uint32_t ring_rows = 0,
+               ElementType type = ElementType::kF32) {
     TensorDesc t{};
     t.kind = TensorKind::kMap;
+    t.type = type;
     t.channels = channels;
     t.height = height;
     t.width = width;

@@ -14,6 +14,7 @@ struct ConvNetOptions {
   bool spill = false;     // the input goes out and comes back through a ring of four rows
   uint32_t slab_rows = 3;  // output rows per step; Winograd's: whole tiles
   ConvAlgorithm algorithm = ConvAlgorithm::kDirect;
+  bool planar = false;  // the input's map
   uint32_t scratch_threads = 1;  // Winograd's: how many threads may run it
 };
 
@@ -52,8 +53,9 @@ inline ConvNet make_conv_net(const ConvNetOptions& o) {
   const uint16_t stream = p.stream(shape, net.weights, net.bias);
   const uint32_t ring = o.slab_rows + 2;
   const uint32_t pad = o.algorithm == ConvAlgorithm::kDirect ? 1 : 5;
-  const uint16_t first = p.map(o.in_channels, o.height, o.width, pad, o.spill ? ring : 0);
-  const uint16_t in = o.spill ? p.map(o.in_channels, o.height, o.width, pad, ring) : first;
+  const ElementType type = o.planar ? ElementType::kPlanarF32 : ElementType::kF32;
+  const uint16_t first = p.map(o.in_channels, o.height, o.width, pad, o.spill ? ring : 0, type);
+  const uint16_t in = o.spill ? p.map(o.in_channels, o.height, o.width, pad, ring, type) : first;
   const uint16_t out = p.map(o.out_channels, o.height, o.width, 0, o.slab_rows);
   const uint16_t in_store = p.boundary(StoreKind::kInput, first);
   const uint16_t out_store = p.boundary(StoreKind::kOutput, out);

@@ -16,6 +16,13 @@ TestProgram conv_program(bool spill, WeightsMode weights) {
   o.weights = weights;
   return make_conv_net(o).program;
 }
+TestProgram planar_program(bool spill) {
+  ConvNetOptions o;
+  o.in_channels = 3;
+  o.planar = true;
+  o.spill = spill;
+  return make_conv_net(o).program;
+}
 TestProgram all_operators() {
   uint64_t unused = 0;
   return many_operators(&unused);
@@ -34,6 +41,8 @@ TEST(Validate, AcceptsTheTestPrograms) {
       EXPECT_TRUE(status.ok()) << (status.ok() ? "" : status.error().message());
     }
   }
+  const Status planar = validate(planar_program(true));
+  EXPECT_TRUE(planar.ok()) << (planar.ok() ? "" : planar.error().message());
   const Status status = validate(all_operators());
   EXPECT_TRUE(status.ok()) << (status.ok() ? "" : status.error().message());
 }
@@ -84,6 +93,37 @@ TEST(Validate, RefusesBrokenTables) {
       {"empty blocks", [](P& p) { p.stores[0].block_bytes = 0; }},
       {"spill where an output belongs", [](P& p) { p.stores[1].kind = StoreKind::kSpill; }},
   });
+}
+
+TEST(Validate, RefusesBrokenPlanarMaps) {
+  using P = TestProgram;
+  const auto conv = [](P& p) -> OpDesc& { return op_in(p, Opcode::kConv); };
+  const auto in = [&](P& p) -> TensorDesc& { return p.tensors[conv(p).in0]; };
+  for (bool spill : {false, true}) {
+    expect_refused(planar_program(spill), {
+        {"fewer channels than its reader takes", [&](P& p) { in(p).channels = 2; }},
+        {"a second block", [&](P& p) { conv(p).in_block = 1; }},
+        {"ring larger than its memory", [&](P& p) { in(p).pad_right += 100; }},
+        {"a zero point", [&](P& p) { in(p).zero = 1; }},
+        {"unknown type", [&](P& p) { in(p).type = static_cast<ElementType>(3); }},
+        {"pads too narrow", [&](P& p) { in(p).pad_left = 0; }},
+        {"an output", [&](P& p) { p.tensors[conv(p).out].type = ElementType::kPlanarF32; }},
+        {"read by another operator", [&](P& p) { conv(p).opcode = Opcode::kDepthwise; }},
+        {"read as blocks of bytes", [&](P& p) { conv(p).opcode = Opcode::kQuantConv; }},
+    });
+  }
+  ConvNetOptions many;
+  many.in_channels = kMaxPlanarChannels + 1;
+  EXPECT_TRUE(validate(make_conv_net(many).program).ok());
+  many.planar = true;
+  EXPECT_FALSE(validate(make_conv_net(many).program).ok());
+  ConvNetOptions winograd;
+  winograd.in_channels = 3;
+  winograd.slab_rows = 4;
+  winograd.algorithm = ConvAlgorithm::kWinograd2;
+  EXPECT_TRUE(validate(make_conv_net(winograd).program).ok());
+  winograd.planar = true;
+  EXPECT_FALSE(validate(make_conv_net(winograd).program).ok());
 }
 
 TEST(Validate, RefusesBrokenConvolutions) {
@@ -271,6 +311,7 @@ TEST(Validate, CorruptedProgramsNeverLeaveTheirMemory) {
   winograd.slab_rows = 4;
   const std::vector<std::byte> bases[] = {make_conv_net(winograd).program.blob(1, isa_level(detect_cpu())),
                                           conv_program(true, WeightsMode::kStreamed).blob(1, isa_level(detect_cpu())),
+                                          planar_program(true).blob(1, isa_level(detect_cpu())),
                                           conv_program(false, WeightsMode::kResident).blob(1, isa_level(detect_cpu())),
                                           all_operators().blob(1, isa_level(detect_cpu())),
                                           quant_operators().blob(1, isa_level(detect_cpu()))};

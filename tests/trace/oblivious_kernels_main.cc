@@ -59,6 +59,7 @@ class SecretMap {
 // Awkward sizes: neither channels nor columns fill a register tile.
 constexpr uint32_t kChannels = 37, kHeight = 9, kWidth = 19;
 constexpr MapShape kShape{kChannels, kHeight, kWidth, 2, 2};
+constexpr MapShape kPlanarShape{3, kHeight, kWidth, 2, 2, ElementType::kPlanarF32};
 constexpr uint32_t kBlocks = kShape.blocks();
 constexpr RowRange kAll{0, kHeight};
 
@@ -106,6 +107,8 @@ void exercise_conv(const RowKernels& k) {
   one_conv(k, kShape, same, three, {UnaryFn::kRelu});
   one_conv(k, kShape, half, strided, {});
   one_conv(k, kShape, same, dilated, {});
+  one_conv(k, kPlanarShape, half, strided, {});
+  one_conv(k, kPlanarShape, same, dilated, {UnaryFn::kRelu});
   one_conv(k, {300, 1, 1, 0, 0}, {70, 1, 1, 0, 0}, Window(), {UnaryFn::kRelu});
   one_conv(k, {300, 2, 2, 1, 1}, {20, 2, 2, 0, 0}, three, {});
 }
@@ -200,6 +203,7 @@ void exercise_dense_to_row(const RowKernels& k) {
   const SecretMap map(kShape);
   const SecretFloats dense(size_t{kChannels} * kWidth);
   k.dense_to_row({map, dense.data(), kWidth, 3});
+  k.dense_to_row({SecretMap(kPlanarShape), dense.data(), kWidth, 3});
 }
 
 void exercise_row_to_dense(const RowKernels& k) {
@@ -208,7 +212,10 @@ void exercise_row_to_dense(const RowKernels& k) {
   k.row_to_dense({map, dense.data(), kWidth, 3});
 }
 
-void exercise_zero_pads(const RowKernels& k) { k.zero_pads(SecretMap(kShape), kAll); }
+void exercise_zero_pads(const RowKernels& k) {
+  k.zero_pads(SecretMap(kShape), kAll);
+  k.zero_pads(SecretMap(kPlanarShape), kAll);
+}
 
 void exercise_expand_f16(const RowKernels& k) {
   for (WeightsKind kind : {WeightsKind::kConv, WeightsKind::kDepthwise, WeightsKind::kPlain}) {

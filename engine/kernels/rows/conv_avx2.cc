@@ -58,10 +58,10 @@ template <int kPixels>
   }
 }
 
-// kStride: input pixels per output pixel, 0 if known only at run time.
+// kStride: floats between input pixels, 0 if known only at run time.
 template <int kPixels, int kStride>
 void dot_f32_tile(const ConvTile& tile) {
-  const size_t stride = kStride ? size_t{kStride} * 16 : tile.in_stride;
+  const size_t stride = kStride ? size_t{kStride} : tile.in_stride;
   const uint32_t width = tile.width;
   __m256 sum[kPixels][2];
   load_sums(tile, sum);
@@ -102,19 +102,19 @@ ConvTileFn pick_pixels(uint32_t pixels, std::index_sequence<kIndex...>) {
 
 struct Tiles {
   static constexpr uint32_t kBlocks = 1;
-  static uint32_t max_pixels(uint32_t) { return kMaxPixels; }
-  static ConvTileFn pick(uint32_t pixels, uint32_t, uint32_t stride_w) {
+  static uint32_t max_pixels(size_t) { return kMaxPixels; }
+  static ConvTileFn pick(uint32_t pixels, uint32_t, size_t in_stride) {
     constexpr auto kAll = std::make_index_sequence<kMaxPixels>();
-    switch (stride_w) {
-      case 1:
-        return pick_pixels<1>(pixels, kAll);
-      case 2:
-        return pick_pixels<2>(pixels, kAll);
+    switch (in_stride) {
+      case 16:
+        return pick_pixels<16>(pixels, kAll);
+      case 32:
+        return pick_pixels<32>(pixels, kAll);
     }
     return pick_pixels<0>(pixels, kAll);
   }
-  static uint32_t rows_at_once(uint32_t, uint32_t) { return 1; }
-  static ConvTileFn pick_rows(uint32_t, uint32_t, uint32_t) { return nullptr; }
+  static uint32_t rows_at_once(uint32_t, size_t) { return 1; }
+  static ConvTileFn pick_rows(uint32_t, uint32_t, size_t) { return nullptr; }
   static ConvTileFn single(uint32_t) { return dot_f32_single; }
 };
 

@@ -54,11 +54,12 @@ template <int kWidth, int kPixels, int kBlocks>
   }
 }
 
-// kRows x kWidth pixels. kStride: input pixels per output pixel, 0 if known only at run time.
+// kRows x kWidth pixels. kStride: floats between input pixels, 0 if known only at run time. Strides
+// below 16 are those of planar maps, whose taps are single rows.
 template <int kRows, int kWidth, int kBlocks, int kStride>
 void dot_f32_tile(const ConvTile& tile) {
   constexpr int kPixels = kRows * kWidth;
-  const size_t stride = kStride ? size_t{kStride} * 16 : tile.in_stride;
+  const size_t stride = kStride ? size_t{kStride} : tile.in_stride;
   __m512 sum[kPixels][kBlocks];
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {
@@ -74,6 +75,10 @@ void dot_f32_tile(const ConvTile& tile) {
   for (const ConvTap *tap = tile.taps, *end = tap + tile.tap_count; tap != end; ++tap) {
     const float* in = tap->in + tile.in_offset;
     const float* weights = tile.weights + size_t{tap->weight_row} * (kBlocks * 16);
+    if constexpr (kStride != 0 && kStride < 16) {
+      multiply_rows<1, kWidth>(in, stride, tile.in_row, weights, sum);
+      continue;
+    }
     uint32_t rows = tap->rows;
     for (; rows >= 4; rows -= 4, in += 4, weights += 4 * kBlocks * 16) {
       multiply_rows<4, kWidth>(in, stride, tile.in_row, weights, sum);
@@ -143,15 +148,21 @@ ConvTileFn pick_pixels(uint32_t pixels, std::index_sequence<kIndex...>) {
   return kTable[pixels - 1];
 }
 template <int kBlocks>
-ConvTileFn pick_stride(uint32_t pixels, uint32_t stride_w) {
+ConvTileFn pick_stride(uint32_t pixels, size_t in_stride) {
   constexpr auto kAll = std::make_index_sequence<kMaxPixels>();
-  switch (stride_w) {
+  switch (in_stride) {
     case 1:
       return pick_pixels<kBlocks, 1>(pixels, kAll);
     case 2:
       return pick_pixels<kBlocks, 2>(pixels, kAll);
     case 4:
       return pick_pixels<kBlocks, 4>(pixels, kAll);
+    case 16:
+      return pick_pixels<kBlocks, 16>(pixels, kAll);
+    case 32:
+      return pick_pixels<kBlocks, 32>(pixels, kAll);
+    case 64:
+      return pick_pixels<kBlocks, 64>(pixels, kAll);
   }
   return pick_pixels<kBlocks, 0>(pixels, std::make_index_sequence<kMaxPixelsAnyStride>());
 }
@@ -179,19 +190,27 @@ ConvTileFn pick_narrow(uint32_t width) {
 
 struct Tiles {
   static constexpr uint32_t kBlocks = 2;
-  static uint32_t max_pixels(uint32_t stride_w) {
-    const bool known = stride_w == 1 || stride_w == 2 || stride_w == 4;
-    return known ? kMaxPixels : kMaxPixelsAnyStride;
+  static uint32_t max_pixels(size_t in_stride) {
+    switch (in_stride) {
+      case 1:
+      case 2:
+      case 4:
+      case 16:
+      case 32:
+      case 64:
+        return kMaxPixels;
+    }
+    return kMaxPixelsAnyStride;
   }
-  static ConvTileFn pick(uint32_t pixels, uint32_t blocks, uint32_t stride_w) {
-    return blocks == 2 ? pick_stride<2>(pixels, stride_w) : pick_stride<1>(pixels, stride_w);
+  static ConvTileFn pick(uint32_t pixels, uint32_t blocks, size_t in_stride) {
+    return blocks == 2 ? pick_stride<2>(pixels, in_stride) : pick_stride<1>(pixels, in_stride);
   }
-  static uint32_t rows_at_once(uint32_t width, uint32_t stride_w) {
-    return width <= 7 && stride_w <= 2 ? kRowsAtOnce[width] : 1;
+  static uint32_t rows_at_once(uint32_t width, size_t in_stride) {
+    return width <= 7 && (in_stride == 16 || in_stride == 32) ? kRowsAtOnce[width] : 1;
   }
-  static ConvTileFn pick_rows(uint32_t width, uint32_t blocks, uint32_t stride_w) {
-    if (stride_w == 1) return blocks == 2 ? pick_narrow<2, 1>(width) : pick_narrow<1, 1>(width);
-    return blocks == 2 ? pick_narrow<2, 2>(width) : pick_narrow<1, 2>(width);
+  static ConvTileFn pick_rows(uint32_t width, uint32_t blocks, size_t in_stride) {
+    if (in_stride == 16) return blocks == 2 ? pick_narrow<2, 16>(width) : pick_narrow<1, 16>(width);
+    return blocks == 2 ? pick_narrow<2, 32>(width) : pick_narrow<1, 32>(width);
   }
   static ConvTileFn single(uint32_t blocks) {
     return blocks == 2 ? dot_f32_single<2> : dot_f32_single<1>;

@@ -14,15 +14,16 @@
 
 namespace carrel::CARREL_ROWS_ISA {
 
-// One kernel position of one input block, seen from pixel x = 0 of the output row.
+// One kernel position of one input block (of one channel, where the input is planar), seen from
+// pixel x = 0 of the output row.
 struct ConvTap {
   const float* in;
   uint32_t weight_row;  // first weight row in the panel chunk
   uint32_t rows;        // input channels, <= 16
 };
 
-// A tile of the caller's with 16-row taps has at most 31; only Cin < 4 gets near this bound.
-inline constexpr uint32_t kMaxListedTaps = 128;
+// A tile of the caller's has at most 256 weight rows of a wide panel: its planar taps are one list.
+inline constexpr uint32_t kMaxListedTaps = 256;
 
 // What a register tile of pixels x blocks computes.
 struct ConvTile {
@@ -49,16 +50,20 @@ struct ConvTile {
 };
 using ConvTileFn = void (*)(const ConvTile&);
 
-// `Tiles` is the ISA's choice: kBlocks (blocks per register tile), max_pixels(stride_w),
-// pick(pixels, blocks, stride_w), single(blocks) (one output pixel, taps summed separately), and
-// for narrow maps rows_at_once(width, stride_w) and pick_rows(width, blocks, stride_w): one tile
-// over the whole width of that many rows.
+// `Tiles` is the ISA's choice: kBlocks (blocks per register tile), max_pixels(in_stride),
+// pick(pixels, blocks, in_stride), single(blocks) (one output pixel, taps summed separately), and
+// for narrow maps rows_at_once(width, in_stride) and pick_rows(width, blocks, in_stride): one tile
+// over the whole width of that many rows. Strides as ConvTile's.
+
+// Floats between columns of an input map.
+inline size_t column_floats(const MapShape& in) { return in.planar() ? 1 : kLanes; }
 
 // Walks (input block, kh, kw) in tap order and lists the taps of output row y that lie inside the
 // input.
 class TapLister {
  public:
-  explicit TapLister(const ConvCall& call) : call_(call) {
+  explicit TapLister(const ConvCall& call)
+      : call_(call), column_floats_(column_floats(call.in.shape)), planar_(call.in.shape.planar()) {
     const uint32_t area = uint32_t{call.window.kernel_h} * call.window.kernel_w;
     first_block_ = call.tap_begin / area;
     first_h_ = call.tap_begin % area / call.window.kernel_w;
@@ -78,17 +83,24 @@ class TapLister {
   // Fills at most kMaxListedTaps.
   uint32_t list(ConvTap* taps) {
     const Window& window = call_.window;
+    const uint32_t most = kMaxListedTaps - (planar_ ? kMaxPlanarChannels - 1 : 0);
     uint32_t count = 0;
-    while (left_ > 0 && count < kMaxListedTaps) {
+    while (left_ > 0 && count < most) {
       const int32_t row = top_ + static_cast<int32_t>(h_ * window.dilation_h);
       const bool inside = row >= 0 && row < static_cast<int32_t>(call_.in.shape.height);
       const float* in = inside ? row_start(static_cast<uint32_t>(row)) : nullptr;
       const uint32_t remaining = call_.in_channels - block_ * kLanes;
       const uint32_t rows = remaining < kLanes ? remaining : kLanes;
       // The rest of this kernel row.
-      for (; w_ < window.kernel_w && left_ > 0 && count < kMaxListedTaps; ++w_, --left_) {
-        if (inside)
-          taps[count++] = {in + size_t{w_} * window.dilation_w * kLanes, weight_row_, rows};
+      for (; w_ < window.kernel_w && left_ > 0 && count < most; ++w_, --left_) {
+        if (inside) {
+          const float* at = in + size_t{w_} * window.dilation_w * column_floats_;
+          if (planar_) {
+            count += list_channels(taps + count, at, rows);
+          } else {
+            taps[count++] = {at, weight_row_, rows};
+          }
+        }
         weight_row_ += rows;
       }
       if (w_ == window.kernel_w) next_kernel_row();
@@ -98,7 +110,14 @@ class TapLister {
 
  private:
   const float* row_start(uint32_t row) const {
-    return call_.in.pixel(row, -int32_t{call_.window.pad_left}, call_.in_block + block_);
+    const int32_t x = -int32_t{call_.window.pad_left};
+    if (planar_) return call_.in.planar_pixel(row, x, 0);
+    return call_.in.pixel(row, x, call_.in_block + block_);
+  }
+  uint32_t list_channels(ConvTap* taps, const float* in, uint32_t channels) const {
+    const size_t pitch = call_.in.shape.columns();
+    for (uint32_t c = 0; c < channels; ++c) taps[c] = {in + c * pitch, weight_row_ + c, 1};
+    return channels;
   }
   void next_kernel_row() {
     w_ = 0;
@@ -109,6 +128,8 @@ class TapLister {
   }
 
   const ConvCall& call_;
+  const size_t column_floats_;
+  const bool planar_;
   uint32_t first_block_, first_h_, first_w_;
   uint32_t block_ = 0, h_ = 0, w_ = 0, weight_row_ = 0, left_ = 0;
   int32_t top_ = 0;
@@ -127,12 +148,12 @@ inline size_t conv_weight_rows(const ConvCall& call) {
 
 // All tiles of one panel, or half of one, in one output row of `width` pixels.
 template <class Tiles>
-void conv_row(ConvTile tile, uint32_t blocks, uint32_t width, uint32_t stride_w) {
-  const uint32_t most = Tiles::max_pixels(stride_w);
+void conv_row(ConvTile tile, uint32_t blocks, uint32_t width) {
+  const uint32_t most = Tiles::max_pixels(tile.in_stride);
   const uint32_t count = (width + most - 1) / most;
   const uint32_t pixels = width / count, longer = width % count;
-  const ConvTileFn wide = Tiles::pick(pixels + (longer != 0), blocks, stride_w);
-  const ConvTileFn narrow = Tiles::pick(pixels, blocks, stride_w);
+  const ConvTileFn wide = Tiles::pick(pixels + (longer != 0), blocks, tile.in_stride);
+  const ConvTileFn narrow = Tiles::pick(pixels, blocks, tile.in_stride);
   for (uint32_t i = 0; i < count; ++i) {
     (i < longer ? wide : narrow)(tile);
     const uint32_t done = pixels + (i < longer);
@@ -145,13 +166,13 @@ template <class Tiles>
 void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t rows) {
   const MapShape& shape = call.out.shape;
   if (shape.width == 1 && shape.height == 1) return Tiles::single(blocks)(tile);
-  const uint32_t at_once = Tiles::rows_at_once(shape.width, call.window.stride_w);
+  const uint32_t at_once = Tiles::rows_at_once(shape.width, tile.in_stride);
   for (uint32_t done = 0; done < rows;) {
     const bool together = at_once > 1 && rows - done >= at_once;
     if (together) {
-      Tiles::pick_rows(shape.width, blocks, call.window.stride_w)(tile);
+      Tiles::pick_rows(shape.width, blocks, tile.in_stride)(tile);
     } else {
-      conv_row<Tiles>(tile, blocks, shape.width, call.window.stride_w);
+      conv_row<Tiles>(tile, blocks, shape.width);
     }
     const uint32_t step = together ? at_once : 1;
     tile.advance(step * tile.in_row, step * tile.out_row, step * tile.residual_row);
@@ -189,7 +210,7 @@ void conv_panels(const ConvCall& call, const ConvStep& step) {
                              rows + h * kLanes,
                              start ? weights + h * kLanes : nullptr,
                              0,
-                             size_t{call.window.stride_w} * kLanes,
+                             call.window.stride_w * column_floats(call.in.shape),
                              size_t{call.window.stride_h} * call.in.shape.row_floats(),
                              shape.row_floats(),
                              out,

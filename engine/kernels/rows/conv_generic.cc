@@ -73,12 +73,12 @@ ConvTileFn pick_pixels(uint32_t pixels, std::index_sequence<kIndex...>) {
 
 struct Tiles {
   static constexpr uint32_t kBlocks = 1;
-  static uint32_t max_pixels(uint32_t) { return kTilePixels; }
-  static ConvTileFn pick(uint32_t pixels, uint32_t, uint32_t) {
+  static uint32_t max_pixels(size_t) { return kTilePixels; }
+  static ConvTileFn pick(uint32_t pixels, uint32_t, size_t) {
     return pick_pixels(pixels, std::make_index_sequence<kTilePixels>());
   }
-  static uint32_t rows_at_once(uint32_t, uint32_t) { return 1; }
-  static ConvTileFn pick_rows(uint32_t, uint32_t, uint32_t) { return nullptr; }
+  static uint32_t rows_at_once(uint32_t, size_t) { return 1; }
+  static ConvTileFn pick_rows(uint32_t, uint32_t, size_t) { return nullptr; }
   static ConvTileFn single(uint32_t) { return dot_f32_single; }
 };
 

@@ -88,6 +88,7 @@ struct Cut {
   uint32_t panels = 0xffffffffu;  // panels per call, at most
   uint32_t rows = 0xffffffffu;    // output rows per call, at most
   uint32_t ring_rows = 0;         // 0: the whole input is resident
+  bool planar = false;            // the input map
 };
 
 // The weights of panel `panel`, taps [begin, end), in a buffer of their own.
@@ -136,7 +137,8 @@ class ConvRun {
     const ConvCase& c = case_;
     const uint32_t oh = out_height(c), panels = grid_->panels, taps = grid_->taps;
     const Window& w = c.window;
-    Map in({c.in_block * kLanes + c.in_channels, c.height, c.width, w.pad_left, right_pad(c)},
+    Map in({c.in_block * kLanes + c.in_channels, c.height, c.width, w.pad_left, right_pad(c),
+            cut.planar ? ElementType::kPlanarF32 : ElementType::kF32},
            cut.ring_rows ? cut.ring_rows : c.height);
     Map out({c.out_block * kLanes + c.out_channels, oh, out_width(c), 1, 2});
     const Map residual({c.out_channels, oh, out_width(c), 2, 3}, std::min(oh, std::max(2u, cut.rows)));
@@ -201,13 +203,14 @@ std::vector<ConvCase> conv_cases() {
       cases.push_back({18, 35, 17, 23, square(3, stride, 2, dilation)});
     cases.push_back({3, 40, 33, 61, square(7, stride, 3)});
     cases.push_back({3, 17, 35, 67, square(11, stride, 2)});
+    cases.push_back({4, 33, 9, 31, square(3, stride, 1)});
   }
   cases.push_back({2, 5, 9, 9, {3, 5, 2, 1, 1, 2, 0, 1, 3, 4}});  // everything different in x and y
   cases.push_back({40, 70, 7, 5, {7, 5, 1, 1, 1, 1, 0, 0, 0, 0}});  // fully connected over a map
   cases.push_back({1, 3, 2, 2, square(3, 1, 5)});                   // rows that see only padding
   cases.push_back({20, 20, 5, 6, square(3, 1, 1), {}, 2, 3});       // a group inside wider maps
   cases.push_back(
-      {1, 9, 17, 3, {17, 13, 1, 1, 1, 1, 8, 6, 8, 6}});  // more taps than are listed at once
+      {1, 9, 17, 3, {17, 17, 1, 1, 1, 1, 8, 8, 8, 8}});  // more taps than are listed at once
   for (uint32_t width : {1u, 4u, 7u, 14u, 43u}) {
     cases.push_back({17, 70, 5, width, square(3, 1, 1), {UnaryFn::kRelu, 0, 0}, 0, 0, true});
     cases.push_back({40, 16, 9, width, square(1, 2, 0), {}, 0, 0, true});
@@ -243,6 +246,30 @@ TEST_P(ConvTest, EqualsReferenceHoweverItIsCut) {
     }
     if (::testing::Test::HasFatalFailure()) return;
   }
+}
+
+// Where the output is one pixel, whole taps are summed at a time: other taps, other bits.
+bool may_be_planar(const ConvCase& c) {
+  return c.in_channels <= kMaxPlanarChannels && c.in_block == 0 && (out_height(c) > 1 || out_width(c) > 1);
+}
+
+TEST_P(ConvTest, PlanarInputsGiveTheSameBitsHoweverTheyAreCut) {
+  const RowKernels& kernels = row_kernels(GetParam());
+  uint32_t seed = 1, compared = 0;
+  for (const ConvCase& c : conv_cases()) {
+    if (!may_be_planar(c)) continue;
+    SCOPED_TRACE(describe(c));
+    ConvRun run(c, ++seed);
+    const std::vector<float> blocked = run.run(kernels, {});
+    const uint32_t ring = static_cast<uint32_t>(c.window.span_h()) + 2u * c.window.stride_h;
+    const Cut cuts[] = {{.planar = true},
+                        {.taps = 5, .planar = true},
+                        {.panels = 1, .rows = 1, .planar = true},
+                        {.taps = 7, .rows = 2, .ring_rows = ring, .planar = true}};
+    for (const Cut& cut : cuts) EXPECT_EQ(run.run(kernels, cut), blocked) << "cut at " << cut.taps << " taps";
+    ++compared;
+  }
+  EXPECT_GT(compared, 15u);
 }
 
 TEST(Conv, Avx2AndAvx512GiveTheSameBits) {

@@ -38,8 +38,17 @@ void copy(const CopyCall& call) {
   }
 }
 
+inline void dense_to_planar_row(const DenseRowCall& call) {
+  const MapShape& shape = call.map.shape;
+  for (uint32_t c = 0; c < shape.channels; ++c) {
+    __builtin_memcpy(call.map.planar_pixel(call.y, 0, c), call.dense + c * call.dense_channel_pitch,
+                     shape.width * sizeof(float));
+  }
+}
+
 void dense_to_row(const DenseRowCall& call) {
   const MapShape& shape = call.map.shape;
+  if (shape.planar()) return dense_to_planar_row(call);
   for (uint32_t b = 0; b < shape.blocks(); ++b) {
     const float* dense = call.dense + size_t{b} * kLanes * call.dense_channel_pitch;
     const uint32_t channels = shape.channels - b * kLanes;
@@ -77,8 +86,20 @@ void row_to_dense(const DenseRowCall& call) {
   }
 }
 
+inline void zero_planar_pads(const RowRing& ring, RowRange rows) {
+  const MapShape& shape = ring.shape;
+  for (uint32_t y = rows.begin; y < rows.end; ++y) {
+    for (uint32_t c = 0; c < shape.channels; ++c) {
+      float* first = ring.planar_pixel(y, 0, c);
+      __builtin_memset(first - shape.pad_left, 0, shape.pad_left * sizeof(float));
+      __builtin_memset(first + shape.width, 0, shape.pad_right * sizeof(float));
+    }
+  }
+}
+
 void zero_pads(const RowRing& ring, RowRange rows) {
   const MapShape& shape = ring.shape;
+  if (shape.planar()) return zero_planar_pads(ring, rows);
   const Vec zero = splat(0.0f);
   for (uint32_t y = rows.begin; y < rows.end; ++y) {
     for (uint32_t b = 0; b < shape.blocks(); ++b) {

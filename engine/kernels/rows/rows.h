@@ -26,7 +26,7 @@ namespace carrel {
 
 // out[oc, y, x] (+)= sum over taps [tap_begin, tap_end) of w * in. tap_begin == 0: starts from the
 // bias, plus the residual if there is one; else continues from what `out` holds. tap_end == taps: the
-// activation is applied.
+// activation is applied. `in` may be planar: in_block 0, in_channels at most its channels.
 struct ConvCall {
   RowRing in, out;
   uint32_t in_block = 0;      // first input block of the group
@@ -170,7 +170,8 @@ struct CopyCall {
 };
 
 // Row y between the map and its dense form [channels][width] (how rows cross the boundary and how
-// plain tensors hold them). dense_channel_pitch: floats from one channel to the next.
+// plain tensors hold them). dense_channel_pitch: floats from one channel to the next. dense_to_row and
+// zero_pads take planar maps too.
 struct DenseRowCall {
   RowRing map;
   float* dense = nullptr;

@@ -399,6 +399,14 @@ void test_dense_to_row(const RowKernels& kernels) {
       for (uint32_t x = 0; x < width; ++x) ASSERT_EQ(map.at(c, 0, x), dense.data()[c * pitch + x]);
     }
     EXPECT_TRUE(map.pads_are_zero());
+    if (channels > kMaxPlanarChannels) return;
+    Map planar({channels, 3, width, 1, 2, ElementType::kPlanarF32}, 2);
+    kernels.dense_to_row({planar.ring(), dense.data(), pitch, 2});
+    for (uint32_t c = 0; c < channels; ++c) {
+      for (uint32_t x = 0; x < width; ++x) ASSERT_EQ(planar.at(c, 0, x), dense.data()[c * pitch + x]);
+      ASSERT_EQ(planar.at(c, 1, 0), kPoison) << "wrote another row";
+    }
+    EXPECT_TRUE(planar.pads_are_zero());
   });
 }
 
@@ -438,6 +446,14 @@ void test_zero_pads(const RowKernels& kernels) {
     }
   }
   EXPECT_EQ(map.ring().block_row(1, 0)[0], 7.0f) << "a row outside the range";
+
+  Map planar({3, 4, 5, 2, 3, ElementType::kPlanarF32}, 3);
+  for (uint32_t slot = 0; slot < 3; ++slot) planar.fill_row(slot, std::vector<float>(60, 7.0f));
+  planar.poison_pads();
+  kernels.zero_pads(planar.ring(), {1, 4});
+  EXPECT_TRUE(planar.pads_are_zero());
+  EXPECT_EQ(planar.at(0, 0, 0), 7.0f);
+  EXPECT_EQ(planar.at(2, 2, 4), 7.0f);
 }
 
 // What a half with these bits means, by IEEE 754.

@@ -73,21 +73,14 @@ class Map {
   Map(MapShape shape, uint32_t ring_rows) : floats_(shape.row_floats() * ring_rows) {
     for (size_t i = 0; i < floats_.size(); ++i) floats_.data()[i] = kPoison;
     ring_ = {floats_.data(), shape, ring_rows};
-    for (uint32_t slot = 0; slot < ring_rows; ++slot) {
-      for (uint32_t b = 0; b < shape.blocks(); ++b) {
-        float* row = ring_.block_row(slot, b);
-        for (uint32_t x = 0; x < shape.pad_left + shape.width + shape.pad_right; ++x) {
-          const bool pad = x < shape.pad_left || x >= shape.pad_left + shape.width;
-          for (uint32_t l = 0; pad && l < kLanes; ++l) row[x * kLanes + l] = 0;
-        }
-      }
-    }
+    each_pad([](float* pad) { *pad = 0; });
   }
   explicit Map(MapShape shape) : Map(shape, shape.height) {}
 
   const RowRing& ring() const { return ring_; }
   const MapShape& shape() const { return ring_.shape; }
   float& at(uint32_t c, uint32_t y, uint32_t x) const {
+    if (shape().planar()) return *ring_.planar_pixel(y, static_cast<int32_t>(x), c);
     return ring_.pixel(y, static_cast<int32_t>(x), c / kLanes)[c % kLanes];
   }
   void fill_row(uint32_t y, const std::vector<float>& dense) const {
@@ -113,36 +106,30 @@ class Map {
   }
   // For kernels that must not read pads.
   void poison_pads() const {
-    const MapShape& s = ring_.shape;
-    for (uint32_t slot = 0; slot < ring_.ring_rows; ++slot) {
-      for (uint32_t b = 0; b < s.blocks(); ++b) {
-        float* row = ring_.block_row(slot, b);
-        const size_t left = size_t{s.pad_left} * kLanes, right = left + size_t{s.width} * kLanes;
-        for (size_t i = 0; i < s.block_pitch(); ++i) {
-          if (i < left || i >= right) row[i] = kPoison;
-        }
-      }
-    }
+    each_pad([](float* pad) { *pad = kPoison; });
   }
   // Pads must still be zero, whatever else was written.
   bool pads_are_zero() const {
-    const MapShape& s = ring_.shape;
-    for (uint32_t slot = 0; slot < ring_.ring_rows; ++slot) {
-      for (uint32_t b = 0; b < s.blocks(); ++b) {
-        const float* row = ring_.block_row(slot, b);
-        for (uint32_t i = 0; i < s.pad_left * kLanes; ++i) {
-          if (row[i] != 0) return false;
-        }
-        const float* right = row + (s.pad_left + s.width) * kLanes;
-        for (uint32_t i = 0; i < s.pad_right * kLanes; ++i) {
-          if (right[i] != 0) return false;
-        }
-      }
-    }
-    return true;
+    bool zero = true;
+    each_pad([&](const float* pad) { zero = zero && *pad == 0; });
+    return zero;
   }
 
  private:
+  template <class Visit>
+  void each_pad(Visit visit) const {
+    const MapShape& s = ring_.shape;
+    const uint32_t lanes = s.planar() ? 1 : kLanes, left = s.pad_left, right = left + s.width;
+    for (uint32_t slot = 0; slot < ring_.ring_rows; ++slot) {
+      for (uint32_t p = 0; p < (s.planar() ? s.channels : s.blocks()); ++p) {
+        float* row = ring_.block_row(slot, 0) + p * s.columns() * lanes;
+        for (uint32_t x = 0; x < s.columns(); ++x) {
+          for (uint32_t l = 0; (x < left || x >= right) && l < lanes; ++l) visit(&row[x * lanes + l]);
+        }
+      }
+    }
+  }
+
   Floats floats_;
   RowRing ring_;
 };

@@ -38,7 +38,7 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                        nullptr,
                        0,
                        0};
-      conv_row<Tiles>(tile, blocks, static_cast<uint32_t>(tiles), 1);
+      conv_row<Tiles>(tile, blocks, static_cast<uint32_t>(tiles));
     }
   }
 }
