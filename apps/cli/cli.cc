@@ -94,8 +94,6 @@ bool parse_model_id(const std::string& text, ModelId* id) {
   return true;
 }
 
-const char* precision_name(StoredType stored) { return stored == StoredType::kF16 ? "fp16" : "fp32"; }
-
 IsaLevel parse_isa(const std::string& name) {
   if (name == "generic") return IsaLevel::kGeneric;
   if (name == "avx2") return IsaLevel::kAvx2;

@@ -57,7 +57,6 @@ std::string shape_text(const Shape& shape);  // "1x3x8x8"
 std::string hex(const ModelId& id);
 // 32 hexadecimal digits; false for anything else.
 bool parse_model_id(const std::string& text, ModelId* id);
-const char* precision_name(StoredType stored);
 IsaLevel parse_isa(const std::string& name);  // "auto": this machine's
 
 void print_json(const Json& object);

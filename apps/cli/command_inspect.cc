@@ -4,6 +4,7 @@
 
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
+#include "apps/cli/precision.h"
 #include "compiler/seal/seal.h"
 
 namespace carrel::cli {
@@ -28,8 +29,28 @@ std::string port_text(const Graph& graph, const Shape& shape) {
   return text;
 }
 
+// What the file has of a node's weights.
+struct StoredWeights {
+  const char* type = "-";
+  uint64_t bytes = 0;
+};
+
+// By node. Empty for a file that another carrel laid out.
+std::vector<StoredWeights> stored_weights(const SealedInfo& info) {
+  std::vector<StoredWeights> all(info.architecture.nodes.size());
+  const Result<StreamPlan> plan = sealed_streams(info);
+  for (size_t i = 0; plan.ok() && i < plan->streams.size(); ++i) {
+    if (plan->sources[i].node < 0) continue;
+    StoredWeights& mine = all[static_cast<size_t>(plan->sources[i].node)];
+    mine.type = stored_name(plan->streams[i].shape.stored);
+    mine.bytes += make_tile_grid(plan->streams[i].shape)->stored_bytes;
+  }
+  return all;
+}
+
 const char* kind_name(WeightsKind kind) {
-  constexpr const char* kNames[] = {"none", "conv", "depthwise", "vectors", "plain"};
+  constexpr const char* kNames[] = {"none", "conv", "depthwise", "vectors", "plain", "quantized conv",
+                                    "quantized depthwise", "dense"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -44,11 +65,15 @@ Json ports_json(const Graph& graph, const std::vector<ValueId>& ids) {
   return list;
 }
 
-Json layers_json(const Graph& graph) {
+Json layers_json(const SealedInfo& info) {
+  const Graph& graph = info.architecture;
+  const std::vector<StoredWeights> stored = stored_weights(info);
   Json list = Json::array();
-  for (const Node& node : graph.nodes) {
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
     const Shape shape = node.outputs.empty() ? Shape{} : graph.value(node.outputs[0]).shape;
-    list.push_back({{"name", node.name}, {"op", op_name(node.op)}, {"output", shape_text(shape)}});
+    list.push_back({{"name", node.name}, {"op", op_name(node.op)}, {"output", shape_text(shape)},
+                    {"stored", stored[i].type}, {"bytes", stored[i].bytes}});
   }
   return list;
 }
@@ -67,7 +92,7 @@ Json streams_json(const SealedInfo& info) {
   Json list = Json::array();
   for (const StreamDesc& stream : info.streams) {
     const TileGrid grid = *make_tile_grid(stream.shape);
-    list.push_back({{"kind", kind_name(stream.shape.kind)}, {"file_offset", stream.file_offset},
+    list.push_back({{"kind", kind_name(stream.shape.kind)}, {"stored", stored_name(stream.shape.stored)}, {"file_offset", stream.file_offset},
                     {"first_tile", stream.first_tile}, {"tiles", grid.tile_count}, {"bytes", grid.stored_bytes}});
   }
   return list;
@@ -79,7 +104,8 @@ void print_all_json(const Options& options, const SealedInfo& info) {
               {"model_id", hex(info.header.model_id)},
               {"name", graph.name},
               {"format_version", info.header.version},
-              {"precision", precision_name(static_cast<StoredType>(info.manifest.precision))},
+              {"precision", stored_name(weight_types(info.manifest).maps)},
+              {"fc_precision", stored_name(weight_types(info.manifest).dense)},
               {"file_bytes", info.header.file_bytes},
               {"tiles_bytes", info.header.tiles_bytes},
               {"parameters", parameter_count(graph)},
@@ -89,7 +115,7 @@ void print_all_json(const Options& options, const SealedInfo& info) {
               {"outputs", ports_json(graph, graph.outputs)},
               {"programs", programs_json(info)},
               {"streams", streams_json(info)},
-              {"layers", layers_json(graph)}});
+              {"layers", layers_json(info)}});
 }
 
 void print_ports(const char* label, const Graph& graph, const std::vector<ValueId>& ids) {
@@ -113,7 +139,8 @@ void print_programs(const SealedInfo& info) {
 void print_layers(const SealedInfo& info) {
   const Graph& graph = info.architecture;
   fmt::print("\nLayers\n");
-  Table table({"#", "operator", "name", "output", "weights"}, "rlllr");
+  const std::vector<StoredWeights> stored = stored_weights(info);
+  Table table({"#", "operator", "name", "output", "weights", "stored", "bytes"}, "rlllrlr");
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     uint64_t weights = 0;
@@ -123,7 +150,8 @@ void print_layers(const SealedInfo& info) {
     }
     table.add({std::to_string(i), op_name(node.op), node.name,
                node.outputs.empty() ? "-" : shape_text(graph.value(node.outputs[0]).shape),
-               weights == 0 ? "-" : std::to_string(weights)});
+               weights == 0 ? "-" : std::to_string(weights), stored[i].type,
+               stored[i].bytes == 0 ? "-" : size_text(stored[i].bytes)});
   }
   table.print();
 }
@@ -134,7 +162,7 @@ void run(const Options& options) {
   fmt::print("{}\n", options.model);
   fmt::print("{:<12}{}\n", "model id", hex(info.header.model_id));
   fmt::print("{:<12}{}\n", "network", printable(info.architecture.name));
-  fmt::print("{:<12}{}\n", "precision", precision_name(static_cast<StoredType>(info.manifest.precision)));
+  fmt::print("{:<12}{}\n", "precision", precision_name(weight_types(info.manifest)));
   fmt::print("{:<12}{}, of which {} encrypted weights ({} numbers, {} streams, {} tiles)\n", "size",
              size_text(info.header.file_bytes), size_text(info.header.tiles_bytes), parameter_count(info.architecture),
              info.streams.size(), tile_count(info));

@@ -7,6 +7,7 @@
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
 #include "apps/cli/key.h"
+#include "apps/cli/precision.h"
 #include "apps/cli/plan_page.h"
 #include "apps/cli/progress.h"
 #include "apps/common/machine_file.h"
@@ -19,7 +20,8 @@ namespace carrel::cli {
 namespace {
 
 struct Options {
-  std::string model, strategy = "auto", isa = "auto", precision = "fp32", html, key, seal_into;
+  std::string model, strategy = "auto", isa = "auto", html, key, seal_into;
+  PrecisionOptions precision;
   std::vector<std::string> dims;
   uint64_t budget_bytes = 0;
   uint32_t threads = 1;
@@ -29,7 +31,7 @@ struct Options {
 // What is planned: a network and its streams, from either kind of file.
 struct Subject {
   Graph graph;
-  StoredType stored = StoredType::kF32;
+  WeightTypes stored;
   StreamPlan streams;
 };
 
@@ -44,12 +46,12 @@ Subject load(const Options& options) {
   if (is_sealed(options.model)) {
     SealedInfo info = value_or_fail(read_sealed(options.model), options.model);
     subject.streams = value_or_fail(sealed_streams(info), options.model);
-    subject.stored = static_cast<StoredType>(info.manifest.precision);
+    subject.stored = weight_types(info.manifest);
     subject.graph = std::move(info.architecture);
     return subject;
   }
   subject.graph = import_or_fail(options.model, parse_symbols(options.dims));
-  subject.stored = options.precision == "fp16" ? StoredType::kF16 : StoredType::kF32;
+  subject.stored = weight_types(options.precision);
   subject.streams = value_or_fail(plan_streams(subject.graph, subject.stored), options.model);
   return subject;
 }
@@ -69,14 +71,15 @@ Json layers_json(const Plan& plan) {
   Json list = Json::array();
   for (const LayerReport& l : plan.layers) {
     list.push_back({{"name", l.name}, {"op", l.op}, {"shape", l.shape}, {"segment", l.segment},
-                    {"weights", l.weights}, {"output", l.output}, {"weight_bytes", l.weight_bytes},
+                    {"weights", l.weights}, {"stored", l.stored}, {"output", l.output}, {"weight_bytes", l.weight_bytes},
                     {"fetched_bytes", l.fetched_bytes}, {"ring_bytes", l.ring_bytes}});
   }
   return list;
 }
 
 Json head_json(const Options& options, const Subject& subject, const PlanRequest& request) {
-  return {{"model", options.model}, {"name", subject.graph.name}, {"precision", precision_name(subject.stored)},
+  return {{"model", options.model}, {"name", subject.graph.name}, {"precision", stored_name(subject.stored.maps)},
+          {"fc_precision", stored_name(subject.stored.dense)},
           {"strategy", strategy_name(request.strategy)}, {"threads", request.threads},
           {"isa", isa_name(request.isa)}, {"budget_bytes", request.budget_bytes}};
 }
@@ -116,10 +119,10 @@ void print_segments(const Plan& plan) {
 
 void print_layers(const Plan& plan) {
   fmt::print("\nLayers\n");
-  Table table({"#", "layer", "operation", "output", "segment", "weights", "size", "kept as", "memory"}, "rlllrlrlr");
+  Table table({"#", "layer", "operation", "output", "segment", "weights", "stored", "size", "kept as", "memory"}, "rlllrllrlr");
   for (size_t i = 0; i < plan.layers.size(); ++i) {
     const LayerReport& l = plan.layers[i];
-    table.add({std::to_string(i), l.name, l.op, l.shape, std::to_string(l.segment), l.weights,
+    table.add({std::to_string(i), l.name, l.op, l.shape, std::to_string(l.segment), l.weights, l.stored,
                l.weight_bytes == 0 ? "-" : size_text(l.weight_bytes), l.output.empty() ? "-" : l.output,
                size_text(l.ring_bytes)});
   }
@@ -149,7 +152,7 @@ void seal_into(const Options& options, const Subject& subject, const Plan& plan)
   const OwnerKey key(options.key);
   const SealedInfo info = value_or_fail(read_sealed(options.seal_into), options.seal_into);
   ok_or_fail(authenticate_sealed(info, key.get()), options.seal_into);
-  if (static_cast<StoredType>(info.manifest.precision) != subject.stored ||
+  if (!(weight_types(info.manifest) == subject.stored) ||
       serialize_architecture(info.architecture) != serialize_architecture(subject.graph)) {
     fail(options.seal_into + ": seals another network than " + options.model + ", or with another precision");
   }
@@ -210,8 +213,8 @@ void add_plan(CLI::App& app) {
   command->add_option("--threads", options->threads)->check(CLI::Range(1u, kMaxThreads))->capture_default_str();
   command->add_option("--isa", options->isa, "instruction set (auto: this machine's)")
       ->check(CLI::IsMember({"generic", "avx2", "avx512", "auto"}))->capture_default_str();
-  command->add_option("--precision", options->precision, "of stored weights, for an ONNX file")
-      ->check(CLI::IsMember({"fp32", "fp16"}))->capture_default_str();
+  add_precision(command, &options->precision, {"fp32", "fp16", "mixed"},
+                "of stored weights, for an ONNX file; mixed: fp32, fully-connected layers int8");
   command->add_option("--dim", options->dims, "value of a symbolic dimension")->type_name("NAME=VALUE");
   command->add_option("--html", options->html, "write a self-contained page with diagrams")->type_name("FILE")
       ->check(check_file_name);

@@ -93,7 +93,8 @@ Json report_json(const Options& options, Runner* runner, const Measured& measure
   const std::vector<double>& ms = measured.latencies_ms;
   return {{"model", runner->architecture().name},
           {"model_id", hex(runner->model().model_id)},
-          {"precision", precision_name(runner->precision())},
+          {"precision", stored_name(runner->precision().maps)},
+          {"fc_precision", stored_name(runner->precision().dense)},
           {"platform", options.platform},
           {"guarantee", guarantee(options)},
           {"protection_notes", runner->protection_notes()},

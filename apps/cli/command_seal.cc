@@ -7,6 +7,7 @@
 #include "apps/cli/cli.h"
 #include "apps/cli/import.h"
 #include "apps/cli/key.h"
+#include "apps/cli/precision.h"
 #include "apps/cli/progress.h"
 #include "apps/common/machine_file.h"
 #include "base/bytes.h"
@@ -19,7 +20,7 @@ namespace {
 
 struct Options {
   std::string model, output, key;
-  std::string precision = "fp32";
+  PrecisionOptions precision;
   CalibrationOptions calibration;
   std::vector<uint64_t> budgets = {4 * kMiB, 8 * kMiB, 16 * kMiB, 64 * kMiB};
   std::vector<uint32_t> threads = {1, 2};
@@ -46,21 +47,27 @@ std::vector<PlanRequest> requests(const Options& options) {
   return all;
 }
 
+std::string precision_text(const Options& options, const WeightTypes& types) {
+  return options.precision.precision == "int8" ? "int8" : precision_name(types);
+}
+
 void report(const Options& options, const ModelId& id, const std::vector<std::string>& notes) {
   const SealedInfo info = value_or_fail(read_sealed(options.output), options.output);
+  const WeightTypes types = weight_types(info.manifest);
   if (options.json) {
-    return print_json({{"path", options.output}, {"model_id", hex(id)}, {"precision", options.precision},
+    return print_json({{"path", options.output}, {"model_id", hex(id)}, {"precision", options.precision.precision},
+                       {"fc_precision", stored_name(types.dense)},
                        {"file_bytes", info.header.file_bytes}, {"streams", info.streams.size()},
                        {"programs", info.programs.size()}, {"notes", notes}});
   }
   for (const std::string& note : notes) fmt::print(stderr, "note: {}\n", note);
   fmt::print("{}: {}, {}, {} programs, model id {}\n", options.output, size_text(info.header.file_bytes),
-             options.precision, info.programs.size(), hex(id));
+             precision_text(options, types), info.programs.size(), hex(id));
 }
 
 Graph network(const Options& options) {
   const Graph graph = import_or_fail(options.model, parse_symbols(options.dims));
-  if (options.precision != "int8") return graph;
+  if (options.precision.precision != "int8") return graph;
   QuantizeReport report;
   Graph quantized = quantize_or_fail(graph, options.model, options.calibration, &report);
   return value_or_fail(optimize(std::move(quantized), eval_node), options.model);
@@ -68,7 +75,7 @@ Graph network(const Options& options) {
 
 // Calibration and precision ask for each other.
 void check_calibration(const Options& options) {
-  const bool int8 = options.precision == "int8";
+  const bool int8 = options.precision.precision == "int8";
   if (int8 && options.calibration.inputs.paths.empty()) {
     throw CLI::ValidationError("--precision", "int8 needs --calibrate with inputs like those of use");
   }
@@ -84,7 +91,7 @@ void run(const Options& options) {
   check_outputs({options.output}, read);
   const Graph graph = network(options);
   SealOptions seal;
-  seal.stored = options.precision == "fp16" ? StoredType::kF16 : StoredType::kF32;
+  seal.stored = weight_types(options.precision);
   seal.programs = requests(options);
   seal.every_budget = options.budgets_given;
   std::vector<std::string> notes;
@@ -107,8 +114,8 @@ void add_seal(CLI::App& app) {
   command->add_option("-o,--output", options->output, "sealed file to write")->required()->type_name("MODEL.carrel")
       ->check(check_file_name);
   command->add_option("--key", options->key, "key file (carrel keygen)")->required()->type_name("KEY");
-  command->add_option("--precision", options->precision, "how weights are stored; int8 calibrates and quantizes first")
-      ->check(CLI::IsMember({"fp32", "fp16", "int8"}))->capture_default_str();
+  add_precision(command, &options->precision, {"fp32", "fp16", "mixed", "int8"},
+                "how weights are stored; mixed: fp32, fully-connected layers int8; int8: calibrates and quantizes all first");
   CLI::Option* budgets =
       add_sizes(command, "--memory", &options->budgets, "budgets to seal programs for [4MiB 8MiB 16MiB 64MiB]");
   command->add_option("--threads", options->threads, "thread counts to seal programs for")
@@ -120,7 +127,7 @@ void add_seal(CLI::App& app) {
   command->add_option("--dim", options->dims, "value of a symbolic dimension")->type_name("NAME=VALUE");
   command->add_flag("--json", options->json, "print one JSON object");
   add_calibration_options(command, &options->calibration);
-  add_example(command, "carrel seal resnet50.onnx -o resnet50.carrel --key my.key --memory 8MiB 16MiB");
+  add_example(command, "carrel seal vgg16.onnx -o vgg16.carrel --key my.key --precision mixed --memory 8MiB 16MiB");
   command->callback([options, budgets] {
     options->budgets_given = budgets->count() > 0;
     check_calibration(*options);

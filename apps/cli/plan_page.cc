@@ -174,7 +174,7 @@ class Page {
 
   void layers() {
     add("<h2>Layers</h2><div class=\"scroll\"><table><tr><th class=\"n\">#</th><th>layer</th><th>operation</th>"
-        "<th>output</th><th class=\"n\">segment</th><th>weights</th><th class=\"n\">size</th><th class=\"n\">fetched</th>"
+        "<th>output</th><th class=\"n\">segment</th><th>weights</th><th>stored</th><th class=\"n\">size</th><th class=\"n\">fetched</th>"
         "<th>kept as</th><th class=\"n\">memory</th></tr>\n");
     for (size_t i = 0; i < plan_.layers.size(); ++i) {
       const LayerReport& l = plan_.layers[i];
@@ -185,6 +185,7 @@ class Page {
       cell(l.shape, false);
       cell(std::to_string(l.segment), true);
       cell(l.weights, false);
+      cell(l.stored, false);
       cell(l.weight_bytes == 0 ? "-" : size_text(l.weight_bytes), true);
       cell(l.fetched_bytes == 0 ? "-" : size_text(l.fetched_bytes), true);
       cell(l.output.empty() ? "-" : l.output, false);

@@ -84,7 +84,7 @@ class SessionRunner : public Runner {
   const Graph& architecture() const override { return info_.architecture; }
   const ProgramHeader& program() const override { return *program_.view.header; }
   const SealedHeader& model() const override { return info_.header; }
-  StoredType precision() const override { return static_cast<StoredType>(info_.manifest.precision); }
+  WeightTypes precision() const override { return weight_types(info_.manifest); }
   bool planned_now() const override { return program_.sealed_index < 0; }
   uint64_t kernel_private_bytes() override { return session_->kernel_private_bytes(); }
   const char* protection_notes() override { return session_->protection_notes(); }

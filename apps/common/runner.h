@@ -64,7 +64,7 @@ class Runner {
   virtual const Graph& architecture() const = 0;   // authenticated; shape-only weights
   virtual const ProgramHeader& program() const = 0;
   virtual const SealedHeader& model() const = 0;
-  virtual StoredType precision() const = 0;
+  virtual WeightTypes precision() const = 0;
   virtual bool planned_now() const = 0;            // no sealed program fitted
   virtual uint64_t kernel_private_bytes() = 0;
   virtual const char* protection_notes() = 0;

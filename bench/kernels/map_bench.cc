@@ -77,6 +77,19 @@ void add_winograd_filter(const RowKernels&) {}
 void add_winograd_multiply(const RowKernels&) {}
 void add_winograd_output(const RowKernels&) {}
 
+void add_dense_f32(const RowKernels& kernels) {
+  register_dense_benchmarks("f32", kernels, StoredType::kF32);
+}
+void add_dense_f16(const RowKernels& kernels) {
+  register_dense_benchmarks("f16", kernels, StoredType::kF16);
+}
+void add_dense_i8(const RowKernels& kernels) {
+  register_dense_benchmarks("i8", kernels, StoredType::kI8);
+}
+void add_dense_i4(const RowKernels& kernels) {
+  register_dense_benchmarks("i4", kernels, StoredType::kI4);
+}
+
 void add_pool(const RowKernels& kernels) {
   const auto pool = [](PoolKind kind, Window window, uint32_t height) {
     return [=](const RowKernels& k, const RowRing& in, const RowRing& out) {

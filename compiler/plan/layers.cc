@@ -69,7 +69,7 @@ namespace {
 
 void choose_algorithms(LayerGraph* graph) {
   for (Layer& layer : graph->layers) {
-    if (layer.opcode != Opcode::kConv || layer.groups != 1 || !winograd_window(layer.window)) continue;
+    if (layer.weights.kind != WeightsKind::kConv || layer.groups != 1 || !winograd_window(layer.window)) continue;
     const NodeWork work = conv_work(*graph, layer);
     if (work.rows > 1 || work.width > 1) layer.algorithm = choose_algorithm(work);
   }

@@ -278,7 +278,7 @@ class Lowering {
     op->weights = resident ? WeightsMode::kResident : WeightsMode::kStreamed;
     if (resident) {
       op->weights_offset = *weights_offset;
-      CARREL_ASSIGN(const TileGrid grid, make_tile_grid(me.weights));
+      CARREL_ASSIGN(const TileGrid grid, make_tile_grid(streams_.streams[op->stream].shape));
       *weights_offset += grid.expanded_bytes;
     }
     if (in_wide_panels(me.weights.kind)) {

@@ -80,7 +80,7 @@ bool LayerBuilder::add_conv(NodeId id) {
   return true;
 }
 
-// Gemm or MatMul of one row with constant weights: a convolution whose window is the whole map.
+// Gemm or MatMul of one row with constant weights: a window that is the whole map.
 bool LayerBuilder::add_fully_connected(NodeId id) {
   const Node& me = node(id);
   MapShape in, out;
@@ -105,7 +105,7 @@ bool LayerBuilder::add_fully_connected(NodeId id) {
   layer.outputs = {new_map(me.outputs[0], out)};
   layer.window.kernel_h = static_cast<uint16_t>(in.height);
   layer.window.kernel_w = static_cast<uint16_t>(in.width);
-  layer.weights.kind = WeightsKind::kConv;
+  layer.weights.kind = WeightsKind::kDense;
   layer.weights.kernel_h = in.height;
   layer.weights.kernel_w = in.width;
   layer.weights.in_channels = in.channels;

@@ -176,7 +176,7 @@ Result<Plan> plan_within(const Context& context, uint64_t budget) {
   plan.request = context.request;
   plan.program = write_program(header_of(context, best->lowered, best->peak_bytes), best->lowered.tables);
   CARREL_RETURN_IF_ERROR(check_program(plan.program));
-  fill_report(context.layers, context.stated.problem, best->schedule, best->lowered, &plan);
+  fill_report(context.layers, context.stated.problem, best->schedule, context.streams, best->lowered, &plan);
   plan.predicted_ms = best->seconds * 1e3;
   return plan;
 }

@@ -19,7 +19,17 @@ struct PlanRequest {
   MachineFigures machine = {};  // what the time is predicted and minimized with
 };
 
-// The weight streams of a graph, in file order. Depends on the graph and the stored type only, never on a
+// How weights are stored: those of fully-connected layers, and all others (kF32 or kF16).
+struct WeightTypes {
+  WeightTypes(StoredType all = StoredType::kF32) : maps(all), dense(all) {}  // NOLINT: one for both
+  WeightTypes(StoredType maps_type, StoredType dense_type) : maps(maps_type), dense(dense_type) {}
+  bool operator==(const WeightTypes&) const = default;
+  StoredType maps, dense;
+};
+
+const char* stored_name(StoredType stored);  // "fp32", "int4"
+
+// The weight streams of a graph, in file order. Depends on the graph and the stored types only, never on a
 // request, so that one sealing serves every program.
 struct StreamPlan {
   std::vector<StreamDesc> streams;
@@ -33,7 +43,7 @@ struct StreamPlan {
   uint64_t tile_count = 0;
   uint64_t tiles_bytes = 0;  // ciphertext and tags and alignment, from kTilesOffset
 };
-Result<StreamPlan> plan_streams(const Graph& graph, StoredType stored);
+Result<StreamPlan> plan_streams(const Graph& graph, WeightTypes types);
 // The numbers of stream `index` in the form pack_weights() takes, or, of a quantized kind, pack_quant_weights(). Needs a
 // graph with weights.
 struct StreamWeights {
@@ -58,6 +68,7 @@ struct LayerReport {
   std::string name, op, shape;  // "C x H x W"
   uint32_t segment = 0;
   std::string weights;  // "resident", "streamed x 7", "-"
+  std::string stored;   // "fp32", "int4", "-"
   std::string output;   // "ring 6 rows", "whole", "spilled"
   uint64_t weight_bytes = 0, fetched_bytes = 0, ring_bytes = 0;
 };

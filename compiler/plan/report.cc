@@ -18,6 +18,7 @@ struct Reporter {
   const LayerGraph& graph;
   const SchedProblem& problem;
   const Schedule& schedule;
+  const StreamPlan& streams;
   const std::set<uint16_t> kept_streams;  // resident from one inference to the next
 
   uint64_t whole_bytes(TensorIndex t) const {
@@ -66,7 +67,10 @@ struct Reporter {
     r.weight_bytes = node.weight_stored_bytes;
     const uint32_t actions = segment.simulation.actions_of_node[local];
     r.fetched_bytes = node.weight_stored_bytes;
-    r.weights = "-";
+    r.weights = r.stored = "-";
+    if (layer.first_stream >= 0) {
+      r.stored = stored_name(streams.streams[static_cast<size_t>(layer.first_stream)].shape.stored);
+    }
     if (layer.first_stream >= 0 && kept_streams.contains(static_cast<uint16_t>(layer.first_stream))) {
       r.weights = "kept";
     } else if (segment.weights[local] == WeightsChoice::kResident) {
@@ -114,9 +118,14 @@ Result<std::vector<LayerName>> layer_names(const Graph& graph) {
   return names;
 }
 
-void fill_report(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule, const Lowered& lowered,
-                 Plan* plan) {
-  const Reporter reporter{graph, problem, schedule, streams_kept(lowered.tables)};
+const char* stored_name(StoredType stored) {
+  constexpr const char* kNames[] = {"fp32", "fp16", "int8", "int4"};
+  return kNames[static_cast<size_t>(stored)];
+}
+
+void fill_report(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule, const StreamPlan& streams,
+                 const Lowered& lowered, Plan* plan) {
+  const Reporter reporter{graph, problem, schedule, streams, streams_kept(lowered.tables)};
   for (uint32_t s = 0; s < schedule.segments.size(); ++s) {
     plan->segments.push_back(reporter.segment_report(schedule.segments[s], &plan->layers, s));
   }

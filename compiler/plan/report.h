@@ -4,7 +4,7 @@
 
 namespace carrel {
 
-void fill_report(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule, const Lowered& lowered,
-                 Plan* plan);
+void fill_report(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule, const StreamPlan& streams,
+                 const Lowered& lowered, Plan* plan);
 
 }  // namespace carrel

@@ -151,12 +151,14 @@ Result<StreamWeights> vector_weights(const Graph& graph, const Node& node, const
 }
 
 // Field by field over zeros: the bytes, padding included, depend on the geometry alone.
-StreamDesc stream_of(const WeightsShape& weights, StoredType stored) {
+StreamDesc stream_of(const WeightsShape& weights, const WeightTypes& types) {
   StreamDesc stream;
   std::memset(static_cast<void*>(&stream), 0, sizeof stream);
   stream.shape.kind = weights.kind;
   const bool one_form = weights.kind == WeightsKind::kVectors || quantized(weights.kind);
-  stream.shape.stored = one_form ? StoredType::kF32 : stored;
+  stream.shape.stored = one_form                              ? StoredType::kF32
+                        : weights.kind == WeightsKind::kDense ? types.dense
+                                                              : types.maps;
   stream.shape.in_channels = weights.in_channels;
   stream.shape.out_channels = weights.out_channels;
   stream.shape.kernel_h = weights.kernel_h;
@@ -167,14 +169,14 @@ StreamDesc stream_of(const WeightsShape& weights, StoredType stored) {
 
 }  // namespace
 
-Result<StreamPlan> plan_streams(const Graph& graph, StoredType stored) {
+Result<StreamPlan> plan_streams(const Graph& graph, WeightTypes types) {
   CARREL_ASSIGN(const LayerGraph layers, build_layers(graph, false));
   StreamPlan plan;
   uint64_t offset = kTilesOffset;
   for (const Layer& layer : layers.layers) {
     if (layer.weights.kind == WeightsKind::kNone) continue;
     for (uint32_t group = 0; group < layer.groups; ++group) {
-      StreamDesc stream = stream_of(layer.weights, stored);
+      StreamDesc stream = stream_of(layer.weights, types);
       CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
       offset = round_up(offset, kStreamAlignment);
       stream.file_offset = offset;

@@ -58,7 +58,7 @@ Status add_program(const std::string& path, const SecretKey& key, const ModelId&
   programs.push_back({program});
   SealedHeader header = info.header;
   CARREL_ASSIGN(const std::vector<std::byte> manifest,
-                build_manifest(key, static_cast<StoredType>(info.manifest.precision), info.streams,
+                build_manifest(key, weight_types(info.manifest), info.streams,
                                architecture_bytes(info), programs, &header));
   CARREL_ASSIGN(const InputFile in, InputFile::open(path));
   CARREL_ASSIGN(AtomicFile out, AtomicFile::create(path));

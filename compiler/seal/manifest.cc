@@ -144,7 +144,7 @@ std::vector<T> take(std::span<const std::byte> bytes, uint64_t offset, uint32_t 
 
 }  // namespace
 
-Result<std::vector<std::byte>> build_manifest(const SecretKey& key, StoredType precision,
+Result<std::vector<std::byte>> build_manifest(const SecretKey& key, const WeightTypes& precision,
                                               const std::vector<StreamDesc>& streams,
                                               std::span<const std::byte> architecture,
                                               const std::vector<OwnedProgram>& programs, SealedHeader* header) {
@@ -152,7 +152,8 @@ Result<std::vector<std::byte>> build_manifest(const SecretKey& key, StoredType p
   counts.stream_count = static_cast<uint32_t>(streams.size());
   counts.program_count = static_cast<uint32_t>(programs.size());
   counts.architecture_bytes = architecture.size();
-  counts.precision = static_cast<uint8_t>(precision);
+  counts.precision = static_cast<uint8_t>(precision.maps);
+  if (precision.dense != precision.maps) counts.dense_precision = static_cast<uint8_t>(1 + static_cast<uint8_t>(precision.dense));
   header->manifest_offset = kTilesOffset + header->tiles_bytes;
   CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(header->manifest_salt))));
   std::vector<std::byte> manifest = lay_out(counts, streams, architecture, programs, header->manifest_offset);
@@ -178,13 +179,23 @@ Status parse_manifest(SealedInfo* info) {
   // 32-bit counts times small sizes: no overflow.
   const Layout layout = layout_of(counts);
   if (layout.programs > bytes.size()) return malformed("tables longer than the manifest");
-  if (counts.precision > static_cast<uint8_t>(StoredType::kF16)) return malformed("unknown precision");
+  // One form: a fully-connected type is named only where it differs.
+  if (counts.precision > static_cast<uint8_t>(StoredType::kF16) ||
+      counts.dense_precision > 1 + static_cast<uint8_t>(StoredType::kI4) || counts.dense_precision == 1 + counts.precision) {
+    return malformed("unknown precision");
+  }
   info->streams = take<StreamDesc>(bytes, layout.streams, counts.stream_count);
   info->programs = take<ProgramRecord>(bytes, layout.records, counts.program_count);
   CARREL_RETURN_IF_ERROR(check_streams(*info));
   CARREL_RETURN_IF_ERROR(check_records(*info));
   CARREL_ASSIGN(info->architecture, parse_architecture(architecture_bytes(*info)));
   return ok_status();
+}
+
+WeightTypes weight_types(const ManifestHeader& manifest) {
+  const auto maps = static_cast<StoredType>(manifest.precision);
+  if (manifest.dense_precision == 0) return maps;
+  return {maps, static_cast<StoredType>(manifest.dense_precision - 1)};
 }
 
 std::span<const std::byte> architecture_bytes(const SealedInfo& info) {

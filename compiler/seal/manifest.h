@@ -16,7 +16,7 @@ inline constexpr uint64_t kMaxManifestBytes = uint64_t{1} << 30;
 
 // Seals `programs` and fills in everything in `header` that belongs to the manifest: its place (right after the tiles),
 // fresh salt, tag, the file's size and the checksum. Needs header->salt, model_id, key_check and tiles_bytes.
-Result<std::vector<std::byte>> build_manifest(const SecretKey& key, StoredType precision,
+Result<std::vector<std::byte>> build_manifest(const SecretKey& key, const WeightTypes& precision,
                                               const std::vector<StreamDesc>& streams,
                                               std::span<const std::byte> architecture,
                                               const std::vector<OwnedProgram>& programs, SealedHeader* header);

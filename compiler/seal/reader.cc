@@ -48,7 +48,7 @@ Result<std::vector<std::byte>> open_sealed_program(const SealedInfo& info, const
 
 Result<StreamPlan> sealed_streams(const SealedInfo& info) {
   CARREL_ASSIGN(StreamPlan plan,
-                plan_streams(info.architecture, static_cast<StoredType>(info.manifest.precision)));
+                plan_streams(info.architecture, weight_types(info.manifest)));
   if (!same_streams(plan.streams, info.streams)) {
     return Error(ErrorCode::kUnsupported,
                  "sealed by a carrel that laid this network's weights out otherwise; seal it again to plan for it");

@@ -13,7 +13,7 @@
 namespace carrel {
 
 struct SealOptions {
-  StoredType stored = StoredType::kF32;
+  WeightTypes stored;
   std::vector<PlanRequest> programs;  // to include, each once; ones that do not fit are skipped and noted
   bool every_budget = false;          // a budget that fits for none of the programs is kBudgetTooSmall instead
 };
@@ -35,6 +35,7 @@ struct SealedInfo {
   std::vector<std::byte> manifest_bytes;
 };
 Result<SealedInfo> read_sealed(const std::string& path);
+WeightTypes weight_types(const ManifestHeader& manifest);
 // The manifest's tag under `key`: kWrongKey or kAuthentication.
 Status authenticate_sealed(const SealedInfo& info, const SecretKey& key);
 // Program `index`, decrypted. Requires authenticate_sealed and index < info.programs.size(). Errors: kAuthentication.

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/checked.h"
 #include "compiler/seal/keys.h"
+#include "compiler/seal/quantize.h"
 #include "engine/kernels/rows/rows.h"
 
 namespace carrel {
@@ -220,6 +221,49 @@ TEST_F(SealTest, TilesHoldTheCanonicalStream) {
       EXPECT_TRUE(open_stream(file, *info, info->streams[s], gcm) == whole) << "stream " << s;
     }
   }
+}
+
+TEST_F(SealTest, QuantizedFullyConnectedLayers) {
+  for (const StoredType dense : {StoredType::kI8, StoredType::kI4}) {
+    Net net({1, 4, 4, 4});
+    net.conv(520, 3).pool_and_dense(11000);
+    const Graph graph = net.done();
+    SealOptions options;
+    options.stored = {StoredType::kF16, dense};
+    seal(graph, options);
+    const auto info = read_sealed(path_);
+    ASSERT_TRUE(info.ok()) << info.error().message();
+    EXPECT_TRUE(weight_types(info->manifest) == options.stored);
+    EXPECT_TRUE(sealed_streams(*info).ok());
+    EXPECT_TRUE(verify_sealed(path_, key_, {}).ok());
+    const StreamDesc& stream = info->streams.back();
+    EXPECT_EQ(stream.shape.stored, dense);
+    const auto plan = plan_streams(graph, options.stored);
+    ASSERT_TRUE(plan.ok());
+    const auto weights = stream_weights(graph, *plan, plan->streams.size() - 1);
+    ASSERT_TRUE(weights.ok());
+    const TileGrid grid = *make_tile_grid(stream.shape);
+    std::vector<std::byte> whole(grid.stored_bytes);
+    pack_dense(grid, quantize_dense(stream.shape, weights->weights), weights->bias, whole);
+    const Gcm gcm(sealing_subkey(key_, info->header.salt, kTilesLabel).key, detect_cpu());
+    EXPECT_TRUE(open_stream(read_file(path_), *info, stream, gcm) == whole);
+  }
+}
+
+TEST_F(SealTest, WeightsThatAreNotFiniteAreNotQuantized) {
+  Graph graph = small_graph();
+  for (Value& value : graph.values) {
+    if (value.shape != Shape{4, 8}) continue;
+    Tensor bad = *value.constant;
+    bad.f32()[3] = INFINITY;
+    value.constant = std::make_shared<Tensor>(bad);
+  }
+  SealOptions options = small_options();
+  options.stored = {StoredType::kF32, StoredType::kI8};
+  const auto refused = seal_model(graph, key_, options, path_, {}, nullptr);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), ErrorCode::kInvalidInput);
+  EXPECT_NE(std::string(refused.error().message()).find("Gemm_5"), std::string::npos) << refused.error().message();
 }
 
 TEST_F(SealTest, EveryFlippedBitIsFound) {

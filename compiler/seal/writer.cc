@@ -10,15 +10,17 @@
 #include "compiler/graph/serialize.h"
 #include "compiler/seal/keys.h"
 #include "compiler/seal/manifest.h"
+#include "compiler/seal/quantize.h"
 #include "compiler/seal/round_half.h"
 #include "compiler/seal/seal.h"
 #include "engine/kernels/rows/rows.h"
+#include "engine/layout/dense.h"
 #include "files/atomic_file.h"
 
 namespace carrel {
 namespace {
 
-// A convolution is packed so many bytes at a time: large enough to be fast, small beside any network's weights.
+// A convolution or fully-connected layer is packed so many bytes at a time: large enough to be fast, small beside any network's weights.
 constexpr uint64_t kSliceBytes = uint64_t{4} << 20;
 // From here on rounding to half precision gives infinity.
 constexpr float kHalfOverflow = 65520.0f;
@@ -38,10 +40,15 @@ Status check_half_range(std::span<const float> weights, const char* layer) {
   return ok_status();
 }
 
+Status check_finite(std::span<const float> weights, const char* layer) {
+  if (std::all_of(weights.begin(), weights.end(), [](float w) { return std::isfinite(w); })) return ok_status();
+  return Error(ErrorCode::kInvalidInput, "%s: a weight is not finite; seal with --fc fp32", layer);
+}
+
 // Weights of one output channel. Tensors that are no filters count element by element: each is rounded on its own.
 size_t filter_size(const WeightsShape& shape) {
   const size_t taps = size_t{shape.kernel_h} * shape.kernel_w;
-  if (shape.kind == WeightsKind::kConv) return shape.in_channels * taps;
+  if (shape.kind == WeightsKind::kConv || shape.kind == WeightsKind::kDense) return shape.in_channels * taps;
   return shape.kind == WeightsKind::kDepthwise ? taps : 1;
 }
 
@@ -66,20 +73,20 @@ class TileWriter {
     CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
     CARREL_RETURN_IF_ERROR(out_.write_zeros(stream.file_offset - out_.position()));
     if (quantized(stream.shape.kind)) return write_quantized(stream, grid, weights);
-    if (stream.shape.kind != WeightsKind::kConv) {
+    if (stream.shape.kind != WeightsKind::kConv && stream.shape.kind != WeightsKind::kDense) {
       return write_slice(stream, grid, {stream.shape, 0, grid.tile_count, weights.weights, weights.bias});
     }
     const uint64_t panel_bytes = std::max<uint64_t>(1, grid.stored_bytes / grid.panels);
     const uint64_t panels_per_slice = round_up(std::max<uint64_t>(1, kSliceBytes / panel_bytes), grid.panels_per_tile);
     for (uint64_t panel = 0; panel < grid.panels; panel += panels_per_slice) {
       const uint64_t end = std::min<uint64_t>(panel + panels_per_slice, grid.panels);
-      CARREL_RETURN_IF_ERROR(write_slice(stream, grid, conv_slice(grid, weights, panel, end)));
+      CARREL_RETURN_IF_ERROR(write_slice(stream, grid, panel_slice(grid, weights, panel, end)));
     }
     return ok_status();
   }
 
  private:
-  static Slice conv_slice(const TileGrid& grid, const StreamWeights& weights, uint64_t panel, uint64_t panel_end) {
+  static Slice panel_slice(const TileGrid& grid, const StreamWeights& weights, uint64_t panel, uint64_t panel_end) {
     const WeightsShape& shape = grid.shape;
     const uint64_t begin = panel * kPanelWidth;
     const uint64_t end = std::min<uint64_t>(panel_end * kPanelWidth, shape.out_channels);
@@ -103,7 +110,11 @@ class TileWriter {
     CARREL_ASSIGN(const TileGrid own, make_tile_grid(slice.shape));
     packed_.resize(own.stored_bytes);
     CARREL_CHECK(base + own.stored_bytes == tile_stored_offset(grid, slice.tile_end));
-    pack_weights(own, slice.weights, slice.bias, packed_);
+    if (is_quantized(own.shape.stored)) {
+      pack_dense(own, quantize_dense(own.shape, slice.weights), slice.bias, packed_);
+    } else {
+      pack_weights(own, slice.weights, slice.bias, packed_);
+    }
     return write_packed(stream, grid, slice.tile_begin, slice.tile_end);
   }
 
@@ -141,7 +152,7 @@ class TileWriter {
 };
 
 // The public part must describe the very streams that are written.
-Status check_architecture(std::span<const std::byte> architecture, StoredType stored, const StreamPlan& streams) {
+Status check_architecture(std::span<const std::byte> architecture, const WeightTypes& stored, const StreamPlan& streams) {
   CARREL_ASSIGN(const Graph parsed, parse_architecture(architecture));
   CARREL_ASSIGN(const StreamPlan again, plan_streams(parsed, stored));
   if (same_streams(again.streams, streams.streams)) return ok_status();
@@ -256,6 +267,9 @@ Status write_tiles(const Graph& graph, const StreamPlan& streams, TileWriter* ti
     if (shape.stored == StoredType::kF16) {
       CARREL_RETURN_IF_ERROR(check_half_range(weights.weights, layer_name(graph, streams.sources[s])));
       round_to_half(weights.weights, filter_size(shape));
+    }
+    if (is_quantized(shape.stored)) {
+      CARREL_RETURN_IF_ERROR(check_finite(weights.weights, layer_name(graph, streams.sources[s])));
     }
     CARREL_RETURN_IF_ERROR(tiles->write_stream(streams.streams[s], weights));
   }

@@ -112,7 +112,8 @@ inline constexpr uint32_t kPlainBlockBytes = 16 * 1024;
 
 enum class Opcode : uint8_t {
   kLoad = 0,     // all tiles of `stream` to weights_offset (expanded); WeightsKind::kPlain streams fill a plain tensor `out`
-  kConv,         // in0 -> out; in1: residual, or none; stream; in_block/out_block/in_channels/out_channels = the group; activation
+  kConv,         // in0 -> out; in1: residual, or none; stream; in_block/out_block/in_channels/out_channels = the group; activation.
+                 // A kDense stream: a fully-connected layer, the window is all of in0, out is 1 x 1, no residual
   kDepthwise,    // in0 -> out; stream resident; activation
   kPool,         // in0 -> out; arg0 = PoolKind, arg1 = count_include_pad, arg2 = counted_bottom << 16 | counted_right
   kGlobalPool,   // in0 -> out (1 x 1); arg0 = PoolKind; steps give INPUT rows

@@ -71,7 +71,8 @@ struct ManifestHeader {
   uint32_t program_count = 0;
   uint64_t architecture_bytes = 0;
   uint8_t precision = 0;  // StoredType
-  uint8_t reserved[7] = {};
+  uint8_t dense_precision = 0;  // of fully-connected layers: 0 as `precision`, else 1 + StoredType
+  uint8_t reserved[6] = {};
 };
 static_assert(sizeof(ManifestHeader) == 24);
 

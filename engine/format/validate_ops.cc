@@ -109,6 +109,14 @@ class OpValidator {
     return in.pad_left >= w.pad_left && last < int64_t{in.width} + in.pad_right;
   }
 
+  // A fully-connected layer: all of `in` to all of the 1 x 1 map `out`.
+  bool whole_map(const TensorDesc& in, const TensorDesc& out) const {
+    const Window& w = op_.window;
+    return out.height == 1 && out.width == 1 && w.kernel_h == in.height && w.kernel_w == in.width && w.pad_top == 0 &&
+           w.pad_left == 0 && w.dilation_h == 1 && w.dilation_w == 1 && op_.in_block == 0 && op_.out_block == 0 &&
+           op_.in_channels == in.channels && op_.out_channels == out.channels;
+  }
+
   // The op's stream lies at weights_offset, and a kLoad before it puts it there.
   Status check_resident() const {
     const Result<TileGrid> grid = make_tile_grid(stream()->shape);
@@ -149,7 +157,11 @@ class OpValidator {
                "cannot read this planar map");
     OP_REQUIRE(stream() != nullptr, "no such stream");
     const WeightsShape& w = stream()->shape;
-    OP_REQUIRE(w.kind == kind && w.in_channels == op_.in_channels &&
+    const bool dense = kind == WeightsKind::kConv && w.kind == WeightsKind::kDense;
+    OP_REQUIRE(!dense || (op_.algorithm == ConvAlgorithm::kDirect && op_.in1 == kNone16),
+               "dense weights take one algorithm and no residual");
+    OP_REQUIRE(!dense || whole_map(*in, *out), "dense weights that do not take a whole map to 1 x 1");
+    OP_REQUIRE((dense || w.kind == kind) && w.in_channels == op_.in_channels &&
                    w.out_channels == op_.out_channels && w.kernel_h == op_.window.kernel_h &&
                    w.kernel_w == op_.window.kernel_w,
                "stream and operator differ in shape");

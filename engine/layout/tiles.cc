@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "engine/layout/dense.h"
 
 namespace carrel {
 namespace {
@@ -57,6 +58,56 @@ uint32_t plain_tile_bytes(const TileGrid& grid, uint32_t tile, uint32_t bytes, u
   return static_cast<uint32_t>(round_up(count * bytes, multiple));
 }
 
+constexpr uint32_t kStoredMultiple = 16;
+constexpr uint32_t kExpandedMultiple = 64;
+
+// Taps [begin, end) of `panels` dense panels `width` wide, as one tile.
+uint64_t dense_tile_bytes(const TileGrid& grid, uint32_t width, uint64_t panels, uint64_t begin,
+                          uint64_t end) {
+  const StoredType stored = grid.shape.stored;
+  const uint64_t tail = end == grid.taps ? dense_tail_bytes(stored, width) : 0;
+  return round_up(panels * ((end - begin) * dense_tap_bytes(stored, width) + tail),
+                  kExpandedMultiple);
+}
+
+// All chunks of a dense panel that is cut, before chunk `chunk`.
+uint64_t dense_chunks_bytes(const TileGrid& grid, uint32_t width, uint64_t chunk) {
+  const uint64_t each = dense_tile_bytes(grid, width, 1, 0, grid.taps_per_tile);
+  if (chunk < grid.chunks_per_panel) return chunk * each;
+  const uint64_t last = uint64_t{grid.chunks_per_panel - 1};
+  return last * each + dense_tile_bytes(grid, width, 1, last * grid.taps_per_tile, grid.taps);
+}
+
+// The last tile of panels that are not cut may have fewer of them, the last one perhaps narrower.
+uint64_t dense_last_tile_bytes(const TileGrid& grid) {
+  const uint32_t begin = (grid.tile_count - 1) * grid.panels_per_tile;
+  const uint64_t wide = grid.panels - begin - 1;
+  const StoredType stored = grid.shape.stored;
+  const auto panel_bytes = [&](uint32_t width) {
+    return uint64_t{grid.taps} * dense_tap_bytes(stored, width) + dense_tail_bytes(stored, width);
+  };
+  const uint32_t width = panel_width(grid.shape, grid.panels - 1);
+  return round_up(wide * panel_bytes(kPanelWidth) + panel_bytes(width), kExpandedMultiple);
+}
+
+// Offset of tile `tile`; tile == tile_count gives the total.
+uint64_t dense_offset(const TileGrid& grid, uint32_t tile) {
+  if (tile == 0) return 0;
+  const uint32_t wide = panel_width(grid.shape, 0);
+  if (grid.chunks_per_panel == 1) {
+    const uint64_t each = dense_tile_bytes(grid, wide, grid.panels_per_tile, 0, grid.taps);
+    if (tile < grid.tile_count) return tile * each;
+    return uint64_t{tile - 1} * each + dense_last_tile_bytes(grid);
+  }
+  const uint32_t panel = tile / grid.chunks_per_panel, chunk = tile % grid.chunks_per_panel;
+  const uint64_t per_panel = dense_chunks_bytes(grid, wide, grid.chunks_per_panel);
+  if (panel < grid.panels) {
+    return panel * per_panel + dense_chunks_bytes(grid, panel_width(grid.shape, panel), chunk);
+  }
+  return uint64_t{panel - 1} * per_panel +
+         dense_chunks_bytes(grid, panel_width(grid.shape, panel - 1), grid.chunks_per_panel);
+}
+
 // Offset of tile `tile` with elements of `bytes` each; tile == tile_count gives the total.
 uint64_t offset(const TileGrid& grid, uint32_t tile, uint32_t bytes, uint32_t multiple) {
   if (tile == 0) return 0;
@@ -81,12 +132,11 @@ uint64_t offset(const TileGrid& grid, uint32_t tile, uint32_t bytes, uint32_t mu
                                uint64_t{chunk} * grid.taps_per_tile, bytes);
 }
 
-constexpr uint32_t kStoredMultiple = 16;
-constexpr uint32_t kExpandedMultiple = 64;
-
 Status check_shape(const WeightsShape& shape) {
   const bool known = shape.kind == WeightsKind::kPlain || panelled(shape.kind);
-  const StoredType most = quantized(shape.kind) ? StoredType::kF32 : StoredType::kF16;
+  const StoredType most = quantized(shape.kind)               ? StoredType::kF32
+                          : shape.kind == WeightsKind::kDense ? StoredType::kI4
+                                                              : StoredType::kF16;
   if (!known || shape.stored > most) {
     return Error(ErrorCode::kInvalidInput, "unknown kind of weights %u, type %u",
                  static_cast<unsigned>(shape.kind), static_cast<unsigned>(shape.stored));
@@ -111,9 +161,34 @@ Status check_shape(const WeightsShape& shape) {
   return ok_status();
 }
 
+// Chunks of nearly equal length rather than a short last one, each a multiple of `multiple` taps.
+void cut_panels(TileGrid* grid, uint64_t most_taps, uint64_t multiple = 1) {
+  const uint64_t chunks = ceil_div(grid->taps, most_taps);
+  grid->taps_per_tile = static_cast<uint32_t>(round_up(ceil_div(grid->taps, chunks), multiple));
+  grid->chunks_per_panel = static_cast<uint32_t>(ceil_div(grid->taps, grid->taps_per_tile));
+  grid->panels_per_tile = 1;
+}
+
+void fit_dense_panels(TileGrid* grid) {
+  const StoredType stored = grid->shape.stored;
+  const uint32_t width = panel_width(grid->shape, 0);
+  // By full panels, so that the rows of a tile are bounded.
+  const uint32_t most = kDenseTileBytes / dense_tap_bytes(stored, kPanelWidth);
+  grid->taps_per_tile = grid->taps;
+  grid->chunks_per_panel = 1;
+  if (grid->taps > most) return cut_panels(grid, most);
+  const uint32_t panel = grid->taps * dense_tap_bytes(stored, width) + dense_tail_bytes(stored, width);
+  const uint32_t fitting = panel < kDenseTileBytes ? kDenseTileBytes / panel : 1;
+  grid->panels_per_tile = fitting < grid->panels ? fitting : grid->panels;
+}
+
 // Taps and how many of them, or whole panels, fit into a tile. Returns false if one does not fit.
 bool fit_panels(TileGrid* grid) {
   const WeightsShape& shape = grid->shape;
+  if (shape.kind == WeightsKind::kDense) {
+    fit_dense_panels(grid);
+    return true;
+  }
   const uint32_t width = panel_width(shape, 0);
   const uint64_t panel_bytes = bytes_before(shape, width, grid->taps, sizeof(float));
   grid->taps_per_tile = grid->taps;
@@ -126,20 +201,16 @@ bool fit_panels(TileGrid* grid) {
   if (!in_wide_panels(shape.kind)) return false;
   const uint64_t head = head_bytes(shape, width);
   const uint64_t tap_bytes = bytes_before(shape, width, 1, sizeof(float)) - head;
-  uint64_t most = (kMaxTileBytes - head) / tap_bytes;
+  const uint64_t most = (kMaxTileBytes - head) / tap_bytes;
   // Whole kernels of an input block where they fit: what Winograd's filter transform needs.
   const uint64_t area = uint64_t{shape.kernel_h} * shape.kernel_w;
   const uint64_t multiple = area <= most ? area : 1;
-  most -= most % multiple;
-  // Chunks of nearly equal length rather than a short last one.
-  const uint64_t chunks = ceil_div(grid->taps, most);
-  grid->taps_per_tile = static_cast<uint32_t>(round_up(ceil_div(grid->taps, chunks), multiple));
-  grid->chunks_per_panel = static_cast<uint32_t>(ceil_div(grid->taps, grid->taps_per_tile));
-  grid->panels_per_tile = 1;
+  cut_panels(grid, most - most % multiple, multiple);
   return true;
 }
 
 uint64_t count_taps(const WeightsShape& shape) {
+  if (shape.kind == WeightsKind::kDense) return ceil_div(dense_rows(shape), kDenseTapRows);
   if (!in_wide_panels(shape.kind)) return 1;
   return ceil_div(shape.in_channels, 16) * shape.kernel_h * shape.kernel_w;
 }
@@ -179,10 +250,13 @@ Result<TileGrid> make_tile_grid(const WeightsShape& shape) {
   grid.tile_count = static_cast<uint32_t>(tiles);
   grid.stored_bytes = tile_stored_offset(grid, grid.tile_count);
   grid.expanded_bytes = tile_expanded_offset(grid, grid.tile_count);
-  // Tile 0 has the bias and as many taps and as wide panels as any other.
-  const TileInfo largest = tile_info(grid, 0);
-  grid.max_stored_bytes = largest.stored_bytes;
-  grid.max_expanded_bytes = largest.expanded_bytes;
+  // Tile 0 has as many taps and as wide panels as any other; in dense ones the last of a panel may
+  // be larger by its tail.
+  for (uint32_t t : {0u, grid.chunks_per_panel - 1}) {
+    const TileInfo large = tile_info(grid, t);
+    if (large.stored_bytes > grid.max_stored_bytes) grid.max_stored_bytes = large.stored_bytes;
+    if (large.expanded_bytes > grid.max_expanded_bytes) grid.max_expanded_bytes = large.expanded_bytes;
+  }
   return grid;
 }
 
@@ -213,10 +287,12 @@ TileInfo tile_info(const TileGrid& grid, uint32_t tile) {
 }
 
 uint64_t tile_stored_offset(const TileGrid& grid, uint32_t tile) {
+  if (grid.shape.kind == WeightsKind::kDense) return dense_offset(grid, tile);
   return offset(grid, tile, element_bytes(grid.shape), kStoredMultiple);
 }
 
 uint64_t tile_expanded_offset(const TileGrid& grid, uint32_t tile) {
+  if (grid.shape.kind == WeightsKind::kDense) return dense_offset(grid, tile);
   return offset(grid, tile, sizeof(float), kExpandedMultiple);
 }
 

@@ -25,7 +25,7 @@
 //
 // Vectors (affine, prelu): per channel block `rows` rows of 16 f32, stored as fp32 always;
 // affine: scale, shift. Plain: raw row-major fp32 (or fp16) elements, cut every kMaxTileBytes of
-// fp32.
+// fp32. Dense (fully-connected layers): engine/layout/dense.h; its tiles are never expanded.
 #include <cstdint>
 
 #include "base/result.h"
@@ -37,7 +37,7 @@ namespace carrel {
 inline constexpr uint32_t kMaxTileBytes = 32 * 1024;
 inline constexpr uint32_t kPanelWidth = 32;
 
-enum class StoredType : uint8_t { kF32 = 0, kF16 = 1 };
+enum class StoredType : uint8_t { kF32 = 0, kF16 = 1, kI8 = 2, kI4 = 3 };  // kI8, kI4: kDense only
 enum class WeightsKind : uint8_t {
   kNone = 0,
   kConv = 1,
@@ -46,24 +46,25 @@ enum class WeightsKind : uint8_t {
   kPlain = 4,
   kQuantConv = 5,
   kQuantDepthwise = 6,
+  kDense = 7,
 };
-inline constexpr WeightsKind kLastWeightsKind = WeightsKind::kQuantDepthwise;
+inline constexpr WeightsKind kLastWeightsKind = WeightsKind::kDense;
 
 // In panels of 32 output channels, which may be cut at taps.
 constexpr bool in_wide_panels(WeightsKind kind) {
-  return kind == WeightsKind::kConv || kind == WeightsKind::kQuantConv;
+  return kind == WeightsKind::kConv || kind == WeightsKind::kQuantConv || kind == WeightsKind::kDense;
 }
 constexpr bool quantized(WeightsKind kind) {
   return kind == WeightsKind::kQuantConv || kind == WeightsKind::kQuantDepthwise;
 }
 
-// What fixes a weight stream's geometry. A fully-connected layer over a C x H x W map is a
-// convolution with kernel H x W.
+// What fixes a weight stream's geometry. A fully-connected layer over a C x H x W map has the kernel
+// H x W.
 struct WeightsShape {
   WeightsKind kind = WeightsKind::kNone;
   StoredType stored = StoredType::kF32;  // quantized kinds: kF32 (they have one form)
-  uint32_t in_channels = 0;   // kConv, kQuantConv: Cin of the group
-  uint32_t out_channels = 0;  // kConv, kQuantConv: Cout of the group; else channels
+  uint32_t in_channels = 0;   // kConv, kQuantConv, kDense: Cin of the group
+  uint32_t out_channels = 0;  // kConv, kQuantConv, kDense: Cout of the group; else channels
   uint32_t kernel_h = 1;      // kVectors: rows per block
   uint32_t kernel_w = 1;
   uint64_t element_count = 0;  // kPlain
@@ -72,14 +73,14 @@ struct WeightsShape {
 
 // One tile's place in the stream.
 struct TileInfo {
-  uint32_t panel_begin = 0;  // kConv: panels; kDepthwise, kVectors: channel blocks; kPlain: 0
+  uint32_t panel_begin = 0;  // kConv, kDense: panels; kDepthwise, kVectors: channel blocks; kPlain: 0
   uint32_t panel_count = 0;
-  uint32_t tap_begin = 0;  // kConv: taps [tap_begin, tap_end) of every panel in the tile; tap_begin
-                           // == 0: bias present
+  uint32_t tap_begin = 0;  // kConv, kDense: taps [tap_begin, tap_end) of every panel in the tile;
+                           // kConv with tap_begin == 0: bias present
   uint32_t tap_end = 0;
   uint64_t element_begin = 0;   // kPlain: first element
   uint32_t stored_bytes = 0;    // plaintext bytes in the file (multiple of 16)
-  uint32_t expanded_bytes = 0;  // bytes as fp32, the form kernels read (multiple of 64)
+  uint32_t expanded_bytes = 0;  // the form kernels read: fp32, kDense as stored (multiple of 64)
 };
 
 struct TileGrid {
@@ -97,7 +98,7 @@ struct TileGrid {
 };
 
 // kNone has no tiles. Errors: kInvalidInput if the shape is unknown or too large, a dimension is 0,
-// or one depthwise or vector block exceeds a tile.
+// the stored type is not one of its kind's, or one depthwise or vector block exceeds a tile.
 Result<TileGrid> make_tile_grid(const WeightsShape& shape);
 // Requires tile < grid.tile_count.
 TileInfo tile_info(const TileGrid& grid, uint32_t tile);

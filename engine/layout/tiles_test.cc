@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/checked.h"
+#include "engine/layout/dense.h"
 
 namespace carrel {
 namespace {
@@ -38,6 +39,20 @@ uint64_t tile_bytes(const WeightsShape& shape, const TileInfo& info, uint32_t el
     }
   }
   return bytes;
+}
+
+// What the comment at the top of dense.h says.
+uint64_t dense_bytes(const TileGrid& grid, const TileInfo& info) {
+  constexpr uint32_t kBits[] = {32, 16, 8, 4};
+  const StoredType stored = grid.shape.stored;
+  uint64_t bytes = 0;
+  for (uint32_t p = info.panel_begin; p < info.panel_begin + info.panel_count; ++p) {
+    const uint32_t width = panel_width(grid.shape, p), taps = info.tap_end - info.tap_begin;
+    bytes += uint64_t{taps} * 32 * width * kBits[static_cast<size_t>(stored)] / 8;
+    if (stored == StoredType::kI4) bytes += uint64_t{taps} * width * 2;
+    if (info.tap_end == grid.taps) bytes += uint64_t{width} * (is_quantized(stored) ? 8 : 4);
+  }
+  return round_up(bytes, 64);
 }
 
 // Tiles follow one another without gap or overlap, offsets are the sums of sizes, sizes are
@@ -81,6 +96,11 @@ void check_grid(const WeightsShape& shape) {
       ASSERT_EQ(tile_bytes(shape, info, shape.stored == StoredType::kF16 ? 2 : 4),
                 info.stored_bytes);
     }
+    if (shape.kind == WeightsKind::kDense) {
+      ASSERT_EQ(dense_bytes(grid, info), info.stored_bytes);
+      ASSERT_EQ(info.expanded_bytes, info.stored_bytes);
+      ASSERT_LE((info.tap_end - info.tap_begin) * kDenseTapRows, kDenseMaxRows);
+    }
     stored += info.stored_bytes;
     expanded += info.expanded_bytes;
     max_stored = std::max(max_stored, info.stored_bytes);
@@ -107,6 +127,63 @@ TEST(Tiles, ConvolutionsOfRealNetworks) {
   }
 }
 
+WeightsShape dense(uint32_t in, uint32_t out, uint32_t kh, uint32_t kw, StoredType stored) {
+  WeightsShape shape = conv(in, out, kh, kw, stored);
+  shape.kind = WeightsKind::kDense;
+  return shape;
+}
+
+constexpr StoredType kAllTypes[] = {StoredType::kF32, StoredType::kF16, StoredType::kI8,
+                                    StoredType::kI4};
+
+TEST(Tiles, FullyConnectedLayersOfRealNetworks) {
+  for (StoredType stored : kAllTypes) {
+    check_grid(dense(512, 4096, 7, 7, stored));
+    check_grid(dense(4096, 1000, 1, 1, stored));
+    check_grid(dense(1280, 1000, 1, 1, stored));
+    check_grid(dense(64, 10, 1, 1, stored));
+    check_grid(dense(256, 2, 1, 1, stored));
+    check_grid(dense(1, 10, 28, 28, stored));
+  }
+}
+
+TEST(Tiles, QuantizedFullyConnectedLayersAreSmall) {
+  const auto bytes = [](StoredType stored) {
+    return make_tile_grid(dense(512, 4096, 7, 7, stored))->stored_bytes +
+           make_tile_grid(dense(4096, 4096, 1, 1, stored))->stored_bytes +
+           make_tile_grid(dense(4096, 1000, 1, 1, stored))->stored_bytes;
+  };
+  const uint64_t whole = bytes(StoredType::kF32);
+  EXPECT_EQ(bytes(StoredType::kF16) * 1000 / whole, 500u);
+  EXPECT_EQ(bytes(StoredType::kI8) * 1000 / whole, 250u);
+  EXPECT_LE(bytes(StoredType::kI4) * 7, whole);
+}
+
+TEST(Tiles, RowsOfFullyConnectedLayersAreEachTakenOnce) {
+  for (uint32_t channels : {1u, 16u, 19u, 50u}) {
+    const WeightsShape shape = dense(channels, 1, 3, 5, StoredType::kF32);
+    std::vector<int> seen(dense_rows(shape));
+    for (uint64_t row = 0; row < seen.size(); ++row) ++seen[dense_row_source(shape, row)];
+    for (int count : seen) ASSERT_EQ(count, 1);
+  }
+  // The second channel of the second pixel.
+  EXPECT_EQ(dense_row_source(dense(50, 1, 3, 5, StoredType::kF32), 17), 16u);
+  EXPECT_EQ(dense_row_source(dense(50, 1, 3, 5, StoredType::kF32), 48 * 15 + 3), 49 * 15 + 1u);
+}
+
+TEST(Tiles, QuantizedTypesAreForFullyConnectedLayersOnly) {
+  for (StoredType stored : {StoredType::kI8, StoredType::kI4}) {
+    EXPECT_TRUE(make_tile_grid(dense(64, 64, 1, 1, stored)).ok());
+    for (uint8_t kind = 1; kind <= 4; ++kind) {
+      WeightsShape shape = conv(64, 64, 1, 1, stored);
+      shape.kind = static_cast<WeightsKind>(kind);
+      shape.element_count = 64;
+      EXPECT_FALSE(make_tile_grid(shape).ok());
+    }
+  }
+  EXPECT_FALSE(make_tile_grid(dense(64, 64, 1, 1, static_cast<StoredType>(4))).ok());
+}
+
 TEST(Tiles, RandomShapesAreCoveredExactly) {
   std::mt19937 engine(7);
   const auto random = [&] { return static_cast<uint32_t>(engine()); };
@@ -114,7 +191,9 @@ TEST(Tiles, RandomShapesAreCoveredExactly) {
     SCOPED_TRACE(i);
     WeightsShape shape;
     shape.kind = static_cast<WeightsKind>(1 + random() % static_cast<uint32_t>(kLastWeightsKind));
-    shape.stored = random() % 2 && !quantized(shape.kind) ? StoredType::kF16 : StoredType::kF32;
+    if (!quantized(shape.kind)) {
+      shape.stored = kAllTypes[random() % (shape.kind == WeightsKind::kDense ? 4 : 2)];
+    }
     shape.in_channels = 1 + random() % 300;
     shape.out_channels = 1 + random() % 200;
     shape.kernel_h = 1 + random() % 8;

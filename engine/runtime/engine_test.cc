@@ -150,6 +150,30 @@ TEST(Engine, HalfPrecisionStorage) {
   EXPECT_TRUE(same_bits(expected, infer_once(make_conv_net(o).program, inputs, {.map_model = false})));
 }
 
+TEST(Engine, FullyConnectedLayersOfEveryStoredType) {
+  DenseNetOptions o;
+  const std::vector<std::vector<float>> inputs = {random_floats(uint64_t{o.in_channels} * o.side * o.side, 15)};
+  const std::vector<float> exact = infer_once(make_dense_net(o), inputs);
+  const double tolerances[] = {0, 0.01, 0.5, 4};  // of sums of 1250 products; here the codes are chosen carelessly
+  uint64_t last = ~uint64_t{0};
+  for (StoredType stored : {StoredType::kF32, StoredType::kF16, StoredType::kI8, StoredType::kI4}) {
+    SCOPED_TRACE(static_cast<int>(stored));
+    o.stored = stored;
+    o.weights = WeightsMode::kStreamed;
+    RunStats stats;
+    const std::vector<float> expected = infer_once(make_dense_net(o), inputs, {}, &stats);
+    for (size_t i = 0; i < exact.size(); ++i) {
+      ASSERT_NEAR(expected[i], exact[i], tolerances[static_cast<size_t>(stored)]) << i;
+    }
+    EXPECT_LT(stats.bytes_decrypted, last);
+    last = stats.bytes_decrypted;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_dense_net(o), inputs, {.threads = 2, .map_model = false})));
+    EXPECT_TRUE(same_bits(expected, infer_once(make_dense_net(o), inputs, {.threads = 7})));
+    o.weights = WeightsMode::kResident;
+    EXPECT_TRUE(same_bits(expected, infer_once(make_dense_net(o), inputs, {.threads = 2})));
+  }
+}
+
 TEST(Engine, EveryInstructionSetAgreesWithTheReference) {
   ConvNetOptions o;
   const ConvNet net = make_conv_net(o);

@@ -25,12 +25,18 @@ Status Executor::run_profiled_step(uint32_t step) {
   return ok_status();
 }
 
+Status Executor::any_conv(const OpDesc& op, RowRange rows) {
+  const StreamDesc& stream = program_.streams[op.stream];
+  if (stream.shape.kind == WeightsKind::kDense) return dense(op, stream);
+  return op.algorithm == ConvAlgorithm::kDirect ? conv(op, rows) : winograd(op, rows);
+}
+
 Status Executor::run_step(const Step& step) {
   const OpDesc& op = program_.ops[step.op];
   const RowRange rows{step.row_begin, step.row_begin + step.row_count};
   switch (op.opcode) {
     case Opcode::kLoad: return load(op);
-    case Opcode::kConv: return op.algorithm == ConvAlgorithm::kDirect ? conv(op, rows) : winograd(op, rows);
+    case Opcode::kConv: return any_conv(op, rows);
     case Opcode::kDepthwise: return depthwise(op, rows);
     case Opcode::kPool: return pool(op, rows);
     case Opcode::kGlobalPool: return global_pool(op, rows);

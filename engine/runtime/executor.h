@@ -40,7 +40,9 @@ class Executor {
   Status run_profiled_step(uint32_t step);
   Status load(const OpDesc& op);
   Status conv(const OpDesc& op, RowRange rows);
+  Status any_conv(const OpDesc& op, RowRange rows);
   Status winograd(const OpDesc& op, RowRange rows);
+  Status dense(const OpDesc& op, const StreamDesc& stream);
   Status depthwise(const OpDesc& op, RowRange rows);
   Status pool(const OpDesc& op, RowRange rows);
   Status global_pool(const OpDesc& op, RowRange rows);

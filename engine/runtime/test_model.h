@@ -11,6 +11,7 @@
 #include "engine/format/boundary.h"
 #include "engine/format/program.h"
 #include "engine/kernels/rows/rows.h"
+#include "engine/layout/dense.h"
 
 namespace carrel::testing {
 
@@ -64,10 +65,26 @@ class TestProgram {
     arena_bytes += round_up(bytes, 64);
     return offset;
   }
+  // Weights between -1 and 1 in the plainest way; the compiler does it better.
+  static void pack_codes(const TileGrid& grid, std::span<const float> weights, std::span<const float> bias,
+                         std::span<std::byte> packed) {
+    const bool four = grid.shape.stored == StoredType::kI4;
+    const size_t outs = grid.shape.out_channels, rows = dense_rows(grid.shape), padded = size_t{grid.taps} * kDenseTapRows;
+    std::vector<int8_t> codes(outs * padded, four ? 8 : 0);
+    for (size_t o = 0; o < outs; ++o) {
+      for (size_t k = 0; k < rows; ++k) {
+        const float w = weights[o * rows + dense_row_source(grid.shape, k)];
+        codes[o * padded + k] = static_cast<int8_t>(four ? 8 + w * 7 : w * 127);
+      }
+    }
+    const std::vector<float> steps(four ? outs * grid.taps : 0, 0.5f), scales(outs, four ? 0.2f : 1.0f / 127);
+    pack_dense(grid, {codes, steps, scales}, bias, packed);
+  }
   // Streams are laid out in the file in the order they are added.
   uint16_t stream(const WeightsShape& shape, std::span<const float> weights, std::span<const float> bias) {
     std::vector<std::byte> packed(make_tile_grid(shape)->stored_bytes);
-    pack_weights(*make_tile_grid(shape), weights, bias, packed);
+    if (is_quantized(shape.stored)) pack_codes(*make_tile_grid(shape), weights, bias, packed);
+    else pack_weights(*make_tile_grid(shape), weights, bias, packed);
     return packed_stream(shape, std::move(packed));
   }
   uint16_t packed_stream(const WeightsShape& shape, std::vector<std::byte> packed) {

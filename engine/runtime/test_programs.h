@@ -1,5 +1,6 @@
 #pragma once
 // For tests only: small programs that between them use every opcode.
+#include "engine/layout/dense.h"
 #include "engine/layout/plain_op.h"
 #include "engine/runtime/test_model.h"
 
@@ -107,6 +108,45 @@ inline ConvNet make_conv_net(const ConvNetOptions& o) {
     p.step(output, y, rows);
   }
   return net;
+}
+
+// input map -> fully-connected layer (Relu) -> output.
+struct DenseNetOptions {
+  uint32_t in_channels = 50, side = 5, out_channels = 150;
+  StoredType stored = StoredType::kF32;
+  WeightsMode weights = WeightsMode::kStreamed;
+};
+
+inline TestProgram make_dense_net(const DenseNetOptions& o) {
+  TestProgram p;
+  WeightsShape shape;
+  shape.kind = WeightsKind::kDense;
+  shape.stored = o.stored;
+  shape.in_channels = o.in_channels;
+  shape.out_channels = o.out_channels;
+  shape.kernel_h = shape.kernel_w = o.side;
+  const size_t rows = dense_rows(shape);
+  const uint16_t stream =
+      p.stream(shape, random_floats(rows * o.out_channels, 13), random_floats(o.out_channels, 14));
+  const uint16_t in = p.map(o.in_channels, o.side, o.side, 0, 0), out = p.map(o.out_channels, 1, 1, 0, 0);
+  const uint16_t in_store = p.boundary(StoreKind::kInput, in), out_store = p.boundary(StoreKind::kOutput, out);
+  OpDesc dense = op_of(Opcode::kConv, in, out);
+  dense.stream = stream;
+  dense.weights = o.weights;
+  dense.in_channels = o.in_channels;
+  dense.out_channels = o.out_channels;
+  dense.window.kernel_h = dense.window.kernel_w = static_cast<uint16_t>(o.side);
+  dense.activation = UnaryFn::kRelu;
+  if (o.weights == WeightsMode::kResident) {
+    OpDesc load = op_of(Opcode::kLoad, kNone16, kNone16);
+    load.stream = stream;
+    load.weights_offset = dense.weights_offset = p.reserve(make_tile_grid(shape)->expanded_bytes);
+    p.step(p.op(load), 0, 1);
+  }
+  p.step(p.op(transfer_of(Opcode::kInput, kNone16, in, in_store)), 0, o.side);
+  p.step(p.op(dense), 0, 1);
+  p.step(p.op(transfer_of(Opcode::kOutput, out, kNone16, out_store)), 0, 1);
+  return p;
 }
 
 // Elementwise, pooling, normalisation, copies and conversions, in one program over whole maps.

@@ -25,7 +25,7 @@ Status TileStream::fetch(const StreamDesc& stream, const TileGrid& grid, uint32_
   const TileInfo info = tile_info(grid, tile);
   const uint64_t offset = stream.file_offset + tile_stored_offset(grid, tile) + kTagBytes * uint64_t{tile};
   const uint32_t gap = info.expanded_bytes - info.stored_bytes;
-  const bool half = stream.shape.stored == StoredType::kF16;
+  const bool half = stream.shape.stored == StoredType::kF16 && stream.shape.kind != WeightsKind::kDense;
   // Halves lie at the end of the buffer and are widened towards its start.
   std::byte* plain = half ? dst + gap : dst;
   CARREL_RETURN_IF_ERROR(timed_open(stream, tile, offset, {plain, info.stored_bytes}, tag_room));

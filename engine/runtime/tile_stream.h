@@ -1,5 +1,5 @@
 #pragma once
-// Weights on their way in: fetched from the sealed model, authenticated, decrypted and expanded, tile by tile.
+// Weights on their way in: fetched from the sealed model, authenticated, decrypted and, unless dense, expanded, tile by tile.
 //
 // Mapped model: one pass straight from untrusted memory. Otherwise the ciphertext is copied in first. A tile that is
 // not the sealed one never reaches a kernel.
@@ -18,7 +18,7 @@ class TileStream {
   void attach(CheckedHost* host, const Gcm* key, const ModelId& model_id, const RowKernels* kernels,
               const Tracer* tracer, Profiler* profiler);
 
-  // Tile `tile` of `stream`, as fp32, into `dst` (tile_info().expanded_bytes, 64-byte aligned). `tag_room`: 16 more
+  // Tile `tile` of `stream`, as kernels read it (fp32; kDense as stored), into `dst` (tile_info().expanded_bytes, 64-byte aligned). `tag_room`: 16 more
   // bytes may be written behind it, which saves a host call where the model is not mapped.
   // Errors: kAuthentication, what the host reports. On error `dst` holds no plaintext.
   Status fetch(const StreamDesc& stream, const TileGrid& grid, uint32_t tile, std::byte* dst, bool tag_room) const;

@@ -190,6 +190,41 @@ TEST(Validate, RefusesBrokenWinogradConvolutions) {
   });
 }
 
+TEST(Validate, RefusesBrokenFullyConnectedLayers) {
+  using P = TestProgram;
+  const auto dense = [](P& p) -> OpDesc& { return op_in(p, Opcode::kConv); };
+  for (StoredType stored : {StoredType::kF32, StoredType::kI8, StoredType::kI4}) {
+    DenseNetOptions o;
+    o.stored = stored;
+    expect_refused(make_dense_net(o), {
+        {"a window smaller than the map",
+         [&](P& p) { dense(p).window.kernel_h = 4, p.streams[0].shape.kernel_h = 4; }},
+        {"a window above the map", [&](P& p) { dense(p).window.pad_top = 1; }},
+        {"a window left of the map", [&](P& p) { dense(p).window.pad_left = 1; }},
+        {"dilation", [&](P& p) { dense(p).window.dilation_h = 2; }},
+        {"part of the input", [&](P& p) { dense(p).in_channels = p.streams[0].shape.in_channels = 16; }},
+        {"part of the output", [&](P& p) { dense(p).out_channels = p.streams[0].shape.out_channels = 16; }},
+        {"an input group", [&](P& p) { dense(p).in_block = 1; }},
+        {"more than one output row", [&](P& p) { p.tensors[dense(p).out].height = 2; }},
+        {"more than one output column",
+         [&](P& p) { p.tensors[dense(p).out].width = 2, p.tensors[dense(p).out].bytes *= 2; }},
+        {"channels unlike its stream", [&](P& p) { p.streams[0].shape.out_channels += 1; }},
+        {"a residual", [&](P& p) { dense(p).in1 = p.map(o.out_channels, 1, 1, 0, 0); }},
+        {"Winograd's algorithm", [&](P& p) { dense(p).algorithm = ConvAlgorithm::kWinograd4, p.winograd = true; }},
+        {"unknown type", [&](P& p) { p.streams[0].shape.stored = static_cast<StoredType>(4); }},
+        {"no such kind for a load", [&](P& p) { p.streams[0].shape.kind = static_cast<WeightsKind>(8); }},
+    });
+  }
+  expect_refused(conv_program(false, WeightsMode::kStreamed), {
+      {"8 bits for a convolution", [](P& p) { p.streams[0].shape.stored = StoredType::kI8; }},
+      {"4 bits for a convolution", [](P& p) { p.streams[0].shape.stored = StoredType::kI4; }},
+      {"dense weights for a convolution", [](P& p) { p.streams[0].shape.kind = WeightsKind::kDense; }},
+  });
+  expect_refused(all_operators(), {
+      {"8 bits for plain weights", [](P& p) { p.streams[0].shape.stored = StoredType::kI8; }},
+  });
+}
+
 TEST(Validate, RefusesBrokenOperators) {
   using P = TestProgram;
   const auto set = [](Opcode opcode, auto change) {

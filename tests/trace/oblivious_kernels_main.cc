@@ -137,6 +137,30 @@ void exercise_winograd_filter(const RowKernels& k) { exercise_winograd(k, 2); }
 void exercise_winograd_multiply(const RowKernels& k) { exercise_winograd(k, 4); }
 void exercise_winograd_output(const RowKernels& k) { exercise_winograd(k, 2); }
 
+void one_dense(const RowKernels& k, StoredType stored, const MapShape& in, const Unary& fn) {
+  const TileGrid grid = *make_tile_grid(
+      {WeightsKind::kDense, stored, in.channels, kChannels, in.height, in.width, 0});
+  const SecretFloats packed(grid.expanded_bytes / sizeof(float));
+  const SecretMap x(in), y({kChannels, 1, 1, 0, 0});
+  for (uint32_t t = 0; t < grid.tile_count; ++t) {
+    const TileInfo tile = tile_info(grid, t);
+    dense_kernel(k, stored)({x, y, tile.panel_begin, tile.panel_count, tile.tap_begin, tile.tap_end,
+                             grid.taps,
+                             reinterpret_cast<const std::byte*>(packed.data()) +
+                                 tile_expanded_offset(grid, t),
+                             fn});
+  }
+}
+
+void exercise_dense(const RowKernels& k, StoredType stored) {
+  one_dense(k, stored, {2000, 1, 1, 0, 0}, {});
+  one_dense(k, stored, kShape, {UnaryFn::kRelu});
+}
+void exercise_dense_f32(const RowKernels& k) { exercise_dense(k, StoredType::kF32); }
+void exercise_dense_f16(const RowKernels& k) { exercise_dense(k, StoredType::kF16); }
+void exercise_dense_i8(const RowKernels& k) { exercise_dense(k, StoredType::kI8); }
+void exercise_dense_i4(const RowKernels& k) { exercise_dense(k, StoredType::kI4); }
+
 void exercise_depthwise(const RowKernels& k) {
   for (const Window& window :
        {Window{3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, Window{5, 5, 1, 1, 1, 1, 2, 2, 2, 2}}) {

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "engine/kernels/rows/pack_dense.h"
 #include "engine/kernels/rows/rows.h"
 
 namespace carrel {
@@ -83,6 +84,7 @@ size_t expected_weights(const WeightsShape& shape) {
   const size_t area = size_t{shape.kernel_h} * shape.kernel_w;
   switch (shape.kind) {
     case WeightsKind::kConv:
+    case WeightsKind::kDense:
       return shape.out_channels * size_t{shape.in_channels} * area;
     case WeightsKind::kDepthwise:
     case WeightsKind::kVectors:
@@ -105,6 +107,7 @@ void pack_weights(const TileGrid& grid, std::span<const float> weights, std::spa
   CARREL_CHECK(weights.size() == expected_weights(shape));
   CARREL_CHECK(bias.empty() || bias.size() == shape.out_channels);
   CARREL_CHECK(stream.size() == grid.stored_bytes);
+  if (shape.kind == WeightsKind::kDense) return pack_dense_floats(grid, weights, bias, stream);
   StreamWriter out(stream);
   // Tiles follow one another and panels lie whole and in order, so the stream does not show where
   // it is cut.
@@ -121,6 +124,7 @@ void pack_weights(const TileGrid& grid, std::span<const float> weights, std::spa
     case WeightsKind::kPlain:
       for (float w : weights) out.put_stored(w, shape.stored);
       break;
+    case WeightsKind::kDense:
     case WeightsKind::kNone:
     case WeightsKind::kQuantConv:
     case WeightsKind::kQuantDepthwise:

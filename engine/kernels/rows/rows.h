@@ -91,6 +91,19 @@ struct WinogradOutputCall {
   RowRing residual = {};  // as ConvCall's
 };
 
+// A fully-connected layer: the 1 x 1 map out[oc] (+)= sum over taps [tap_begin, tap_end) of w * in,
+// over all of `in`, which is resident. tap_end == taps: bias, scale and activation are applied; else
+// `out` holds a raw sum that the next call continues (tap_begin > 0). Fp32 arithmetic whatever the
+// weights are stored as. Order of additions: per output four sums over rows k mod 4 (kI4: per tap two,
+// over even and odd rows), joined at the end of a tile: a function of the layout's tiles alone.
+struct DenseCall {
+  RowRing in, out;
+  uint32_t panel_begin = 0, panel_count = 0;
+  uint32_t tap_begin = 0, tap_end = 0, taps = 0;  // at most kDenseMaxRows rows (engine/layout/dense.h)
+  const std::byte* weights = nullptr;             // the tile as stored; 64-byte aligned
+  Unary activation;
+};
+
 // Per channel block [bias][kh*kw rows of 16].
 struct DepthwiseCall {
   RowRing in, out;
@@ -186,6 +199,10 @@ struct RowKernels {
   void (*winograd_filter)(const WinogradFilterCall&) = nullptr;
   void (*winograd_multiply)(const WinogradMultiplyCall&) = nullptr;
   void (*winograd_output)(const WinogradOutputCall&) = nullptr;
+  void (*dense_f32)(const DenseCall&) = nullptr;
+  void (*dense_f16)(const DenseCall&) = nullptr;
+  void (*dense_i8)(const DenseCall&) = nullptr;
+  void (*dense_i4)(const DenseCall&) = nullptr;
   void (*depthwise)(const DepthwiseCall&) = nullptr;
   void (*pool)(const PoolCall&) = nullptr;
   void (*global_pool)(const GlobalPoolCall&) = nullptr;
@@ -215,10 +232,34 @@ struct RowKernels {
 // The best kernels that `mask` allows.
 const RowKernels& row_kernels(CpuMask mask);
 
+// The one for a kDense stream.
+inline auto dense_kernel(const RowKernels& kernels, StoredType stored) {
+  switch (stored) {
+    case StoredType::kF16:
+      return kernels.dense_f16;
+    case StoredType::kI8:
+      return kernels.dense_i8;
+    case StoredType::kI4:
+      return kernels.dense_i4;
+    case StoredType::kF32:
+      break;
+  }
+  return kernels.dense_f32;
+}
+
 // The owner's side: from ONNX weights to the canonical stream (all tiles one after another, stored
-// type). `weights`: Conv (Cout, Cin, kh, kw), Depthwise (C, 1, kh, kw), Vectors (rows, C), Plain
-// (elements). bias may be empty. `stream` has grid.stored_bytes bytes.
+// type; not kI8 and kI4). `weights`: Conv and Dense (Cout, Cin, kh, kw), Depthwise (C, 1, kh, kw),
+// Vectors (rows, C), Plain (elements). bias may be empty. `stream` has grid.stored_bytes bytes.
 void pack_weights(const TileGrid& grid, std::span<const float> weights, std::span<const float> bias,
                   std::span<std::byte> stream);
+
+// Quantized weights of a kDense stream, in the order of its reduction, taps filled up to 32 rows.
+struct DenseCodes {
+  std::span<const int8_t> codes;  // (Cout, taps * 32): kI8 -127 .. 127, kI4 0 .. 15
+  std::span<const float> steps;   // kI4: (Cout, taps), each a half (base/half.h); else empty
+  std::span<const float> scales;  // (Cout)
+};
+void pack_dense(const TileGrid& grid, const DenseCodes& codes, std::span<const float> bias,
+                std::span<std::byte> stream);
 
 }  // namespace carrel

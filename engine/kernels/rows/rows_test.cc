@@ -5,6 +5,7 @@
 
 #include "engine/kernels/rows/rows_testing.h"
 #include "engine/kernels/rows/winograd_testing.h"
+#include "engine/layout/dense.h"
 
 namespace carrel::testing_rows {
 namespace {
@@ -70,6 +71,46 @@ void test_conv(const RowKernels& kernels) {
     EXPECT_EQ(in.dense(), out.dense());
   });
 }
+
+// Output o is input o, times what the code for one means.
+void test_dense(void (*kernel)(const DenseCall&), StoredType stored) {
+  for (uint32_t channels : {1u, 37u, 64u}) {
+    Random random(21);
+    const TileGrid grid =
+        *make_tile_grid({WeightsKind::kDense, stored, channels, channels, 1, 1, 0});
+    std::vector<std::byte> stream(grid.stored_bytes);
+    const bool four = stored == StoredType::kI4;
+    const size_t rows = size_t{grid.taps} * kDenseTapRows;
+    std::vector<int8_t> codes(channels * rows, four ? 8 : 0);
+    std::vector<float> weights(size_t{channels} * channels);
+    for (uint32_t c = 0; c < channels; ++c) {
+      codes[c * rows + c] = four ? 9 : 1;
+      weights[c * channels + c] = 1;
+    }
+    const std::vector<float> ones(channels * rows, 1.0f), none;
+    if (is_quantized(stored)) {
+      pack_dense(grid,
+                 {codes, std::span(ones).first(four ? channels * grid.taps : 0),
+                  std::span(ones).first(channels)},
+                 none, stream);
+    } else {
+      pack_weights(grid, weights, none, stream);
+    }
+    Map in({channels, 1, 1, 0, 0}), out({channels, 1, 1, 0, 0});
+    in.fill(random.values(channels));
+    for (uint32_t t = 0; t < grid.tile_count; ++t) {
+      const TileInfo tile = tile_info(grid, t);
+      kernel({in.ring(), out.ring(), tile.panel_begin, tile.panel_count, 0, grid.taps, grid.taps,
+              stream.data() + tile_stored_offset(grid, t), {}});
+    }
+    const float one = four ? i4_value(9) : 1.0f;
+    for (uint32_t c = 0; c < channels; ++c) EXPECT_EQ(out.at(c, 0, 0), in.at(c, 0, 0) * one);
+  }
+}
+void test_dense_f32(const RowKernels& kernels) { test_dense(kernels.dense_f32, StoredType::kF32); }
+void test_dense_f16(const RowKernels& kernels) { test_dense(kernels.dense_f16, StoredType::kF16); }
+void test_dense_i8(const RowKernels& kernels) { test_dense(kernels.dense_i8, StoredType::kI8); }
+void test_dense_i4(const RowKernels& kernels) { test_dense(kernels.dense_i4, StoredType::kI4); }
 
 void test_depthwise(const RowKernels& kernels) {
   each_size([&](uint32_t channels, uint32_t width) {
