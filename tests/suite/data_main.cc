@@ -22,6 +22,7 @@
 #include "tests/suite/command.h"
 #include "tests/suite/oracle.h"
 #include "tests/suite/sealed_network.h"
+#include "tests/suite/stored_output.h"
 #include "tests/suite/tar.h"
 
 namespace carrel::suite {
@@ -128,10 +129,9 @@ struct Answers {
   }
 };
 
-// All pictures as one batch, in 1 MiB of a trusted process. With half-precision storage the logits
-// are compared with those of weights rounded alike, the classes with those of the weights as they
-// are.
-void classify(const std::string& model, const Tensor& pictures, StoredType stored,
+// All pictures as one batch, in 1 MiB of a trusted process. The logits are compared with
+// those of the weights as they are stored, the classes with those of the exact ones.
+void classify(const std::string& model, const Tensor& pictures, const WeightTypes& stored,
               Answers* answers) {
   const std::string onnx_path = data_folder() + "/models/" + model;
   const auto exact = oracle_output(onnx_path, pictures, kOracleBatch);
@@ -139,7 +139,7 @@ void classify(const std::string& model, const Tensor& pictures, StoredType store
   const auto graph = import_network(onnx_path);
   ASSERT_TRUE(graph.ok()) << graph.error().message();
   const auto expected =
-      stored == StoredType::kF32 ? exact : rounded_output(*graph, pictures, kOracleBatch);
+      stored == WeightTypes() ? exact : stored_output(*graph, stored, pictures, kOracleBatch);
   ASSERT_TRUE(expected.ok()) << expected.error().message();
   const auto sealed = SealedNetwork::make(*graph, stored, {});
   ASSERT_TRUE(sealed.ok()) << sealed.error().message();
@@ -179,6 +179,35 @@ TEST(Cifar, HalfPrecisionStorage) {
   ASSERT_NO_FATAL_FAILURE(
       classify("resnet8_cifar10.onnx", pictures->values, StoredType::kF16, &answers));
   EXPECT_LE(answers.different(), 2);  // pictures between two classes
+}
+
+TEST(Cifar, QuantizedFullyConnectedLayer) {
+  SKIP_WITHOUT_DATA();
+  const auto pictures = cifar_pictures(20);
+  ASSERT_TRUE(pictures.ok()) << pictures.error().message();
+  for (StoredType dense : {StoredType::kI8, StoredType::kI4}) {
+    Answers answers;
+    ASSERT_NO_FATAL_FAILURE(classify("resnet8_cifar10.onnx", pictures->values,
+                                     {StoredType::kF32, dense}, &answers));
+    std::printf("%s: %d of %zu unlike exact weights\n", stored_name(dense), answers.different(),
+                answers.ours.size());
+    EXPECT_LE(answers.different(), dense == StoredType::kI8 ? 4 : 25);
+  }
+}
+
+TEST(Cifar, QuantizedWhole) {
+  SKIP_WITHOUT_DATA();
+  const auto pictures = cifar_pictures(1);
+  ASSERT_TRUE(pictures.ok()) << pictures.error().message();
+  for (StoredType dense : {StoredType::kI8, StoredType::kI4}) {
+    Answers answers;
+    ASSERT_NO_FATAL_FAILURE(classify("resnet8_cifar10.onnx", pictures->values,
+                                     {StoredType::kF32, dense}, &answers));
+    const int correct = count_correct(answers.ours, pictures->classes);
+    std::printf("%s: %d of %d right, %d unlike exact weights\n", stored_name(dense), correct,
+                kImages, answers.different());
+    EXPECT_NEAR(correct, kCorrect, kImages / 200);  // half a point
+  }
 }
 
 TEST(Cifar, Whole) {
@@ -270,6 +299,11 @@ TEST(Photos, PersonOrNot) {
   ASSERT_NO_FATAL_FAILURE(
       classify("mobilenetv1_025_vww96.onnx", pictures->values, StoredType::kF16, &answers));
   EXPECT_EQ(answers.different(), 0);
+  for (StoredType dense : {StoredType::kI8, StoredType::kI4}) {
+    ASSERT_NO_FATAL_FAILURE(classify("mobilenetv1_025_vww96.onnx", pictures->values,
+                                     {StoredType::kF32, dense}, &answers));
+    EXPECT_LE(answers.different(), 2);
+  }
   // Both classes occur, so the comparison says something.
   EXPECT_NE(std::count(answers.ours.begin(), answers.ours.end(), 0), 0);
   EXPECT_NE(std::count(answers.ours.begin(), answers.ours.end(), 1), 0);

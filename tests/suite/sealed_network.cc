@@ -10,7 +10,6 @@
 #include "base/bytes.h"
 #include "compiler/eval/eval.h"
 #include "compiler/onnx/onnx.h"
-#include "compiler/seal/round_half.h"
 #include "engine/crypto/hash.h"
 #include "tests/suite/oracle.h"
 
@@ -45,22 +44,7 @@ Result<Graph> import_network(const std::string& onnx_path) {
   return optimize(std::move(graph), eval_node);
 }
 
-Result<Tensor> rounded_output(const Graph& graph, const Tensor& input, int64_t batch) {
-  Graph rounded = graph;
-  for (Value& value : rounded.values) {
-    if (!value.is_const() || value.type != DType::kF32 || value.shape.rank() < 2) continue;
-    auto weights = std::make_shared<Tensor>(*value.constant);
-    round_to_half(weights->f32(), static_cast<size_t>(value.shape.count() / value.shape[0]));
-    value.constant = std::move(weights);
-  }
-  const std::string path = new_path() + ".onnx";
-  CARREL_RETURN_IF_ERROR(export_onnx_file(rounded, path));
-  Result<Tensor> answer = oracle_output(path, input, batch);
-  std::filesystem::remove(path);
-  return answer;
-}
-
-Result<SealedNetwork> SealedNetwork::make(const Graph& graph, StoredType stored,
+Result<SealedNetwork> SealedNetwork::make(const Graph& graph, const WeightTypes& stored,
                                           std::vector<PlanRequest> programs) {
   SealedNetwork network;
   CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(network.key_.bytes))));

@@ -14,15 +14,11 @@ namespace carrel::suite {
 // Reads and optimizes the model as `carrel seal` does.
 Result<Graph> import_network(const std::string& onnx_path);
 
-// What ONNX Runtime answers for the network with its weights rounded to half precision: separates
-// what the format loses from what the engine does. Errors: kIo.
-Result<Tensor> rounded_output(const Graph& graph, const Tensor& input, int64_t batch);
-
 // A sealed file in the cache folder, removed with the object.
 class SealedNetwork {
  public:
   // `programs`: to be sealed with it; every one must fit.
-  static Result<SealedNetwork> make(const Graph& graph, StoredType stored,
+  static Result<SealedNetwork> make(const Graph& graph, const WeightTypes& stored,
                                     std::vector<PlanRequest> programs);
   SealedNetwork(SealedNetwork&& other) noexcept;
   SealedNetwork& operator=(SealedNetwork&&) = delete;

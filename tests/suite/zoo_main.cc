@@ -2,6 +2,7 @@
 //
 //   Spanning/*  each strategy, platform, thread count and stored type at least once per network
 //   Matrix/*    every budget x strategy that fits x threads x platform
+//   Mixed/*     quantized fully-connected layers, against ONNX Runtime with the same weights
 //   Masks/*     the AVX2 and generic kernels on a small network
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "compiler/zoo/zoo.h"
 #include "tests/suite/oracle.h"
 #include "tests/suite/sealed_network.h"
+#include "tests/suite/stored_output.h"
 
 namespace carrel::suite {
 namespace {
@@ -125,7 +127,7 @@ void run_cases(const Question& question, const NetworkCase& network,
     if (testing::Test::HasFatalFailure()) return;
   }
   if (network.stored == StoredType::kF16) {
-    const auto rounded = rounded_output(question.graph, question.input, 1);
+    const auto rounded = stored_output(question.graph, network.stored, question.input, 1);
     ASSERT_TRUE(rounded.ok()) << rounded.error().message();
     EXPECT_LE(relative_error(checker.first_output(), *rounded), kTolerance32)
         << "with weights rounded alike";
@@ -170,6 +172,51 @@ TEST_P(Spanning, EqualsOnnxRuntime) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, Spanning, testing::ValuesIn(network_cases()), case_name);
+
+struct MixedCase {
+  const char* name;
+  StoredType maps, dense;
+  double most_error;  // of the exact weights' logits, relative to their largest
+};
+std::ostream& operator<<(std::ostream& out, const MixedCase& mixed) {
+  return out << mixed.name << ", " << stored_name(mixed.dense);
+}
+std::string mixed_name(const testing::TestParamInfo<MixedCase>& info) {
+  return std::string(info.param.name) + "_" + stored_name(info.param.maps) + "_" +
+         stored_name(info.param.dense);
+}
+
+using Mixed = testing::TestWithParam<MixedCase>;
+
+TEST_P(Mixed, EqualsOnnxRuntimeWithTheSameWeights) {
+  using enum PlatformKind;
+  const auto question = ask({.name = GetParam().name});
+  ASSERT_TRUE(question.ok()) << question.error().message();
+  const WeightTypes types(GetParam().maps, GetParam().dense);
+  const auto alike = stored_output(question->graph, types, question->input, 1);
+  ASSERT_TRUE(alike.ok()) << alike.error().message();
+  const auto model = SealedNetwork::make(question->graph, types, {});
+  ASSERT_TRUE(model.ok()) << model.error().message();
+  CaseChecker checker(*model, question->input, *alike, kTolerance32, detect_cpu());
+  checker.check({Strategy::kAuto, 4 * kMiB, 1, kProcess}, kRepeats);
+  checker.check({Strategy::kAuto, 16 * kMiB, 2, kProcess}, kRepeats);
+  checker.check({Strategy::kAuto, 128 * kMiB, 2, kInproc}, kRepeats);
+  checker.check({Strategy::kChannel, 64 * kMiB, 1, kInproc}, 1);
+  ASSERT_FALSE(HasFailure());
+  const double error = relative_error(checker.first_output(), question->expected);
+  EXPECT_LE(error, GetParam().most_error);
+  std::printf("%s: greatest relative error %.2g; of exact weights %.2g\n", GetParam().name,
+              checker.worst_error(), error);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Zoo, Mixed,
+    testing::Values(MixedCase{"alexnet", StoredType::kF32, StoredType::kI8, 0.03},
+                    MixedCase{"alexnet", StoredType::kF16, StoredType::kI4, 0.3},
+                    MixedCase{"vgg16", StoredType::kF32, StoredType::kI8, 0.03},
+                    MixedCase{"vgg16", StoredType::kF32, StoredType::kI4, 0.3},
+                    MixedCase{"mobilenetv2", StoredType::kF16, StoredType::kI8, 0.03}),
+    mixed_name);
 
 using Matrix = testing::TestWithParam<NetworkCase>;
 
