@@ -18,8 +18,8 @@ void add_precision(CLI::App* command, PrecisionOptions* options, const std::vect
                    const std::string& help) {
   command->add_option("--precision", options->precision, help)->check(CLI::IsMember(names))->capture_default_str();
   command->add_option("--fc", options->fc,
-                      "fully-connected layers alone: int8 is a quarter of fp32 and keeps logits within about 1 %, int4 a "
-                      "seventh and within about 10 % (arithmetic stays fp32) [as --precision says]")
+                      "fully-connected layers alone; int8 is a quarter of fp32 and loses next to nothing, int4 a seventh "
+                      "and costs up to a point of accuracy (docs/WEIGHTS.md); arithmetic stays fp32 [as --precision says]")
       ->check(CLI::IsMember({"fp32", "fp16", "int8", "int4"}));
 }
 
