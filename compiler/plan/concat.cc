@@ -19,9 +19,10 @@ Ranges rows_of(const Simulation& simulation, NodeIndex node) {
 
 bool is_concat(const Layer& layer) { return layer.opcode == Opcode::kCopy && layer.args[1] == 0 && layer.inputs.size() > 1; }
 
-// One group and no residual: blocks are counted from the output's first.
+// One group and no residual: blocks are counted from the output's first. Fully-connected layers make whole maps.
 bool may_shift(const Layer& layer) {
-  return layer.opcode == Opcode::kConv && layer.groups == 1 && layer.inputs.size() == 1;
+  return layer.opcode == Opcode::kConv && layer.weights.kind == WeightsKind::kConv && layer.groups == 1 &&
+         layer.inputs.size() == 1;
 }
 
 }  // namespace

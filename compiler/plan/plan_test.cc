@@ -162,6 +162,14 @@ TEST(Plan, ConvolutionsWriteIntoConcatenations) {
   }
 }
 
+TEST(Plan, FullyConnectedLayersAreCopiedIntoConcatenations) {
+  Net net({1, 16, 8, 8});
+  const ValueId x = net.conv(32, 3, 1).global_pool().last();
+  const ValueId first = net.dense(64).last();
+  net.start(x).dense(32).concat(first);
+  EXPECT_EQ(count_ops(net.done(), Opcode::kCopy), 2u);
+}
+
 TEST(Plan, ConvolutionsAddTheirResiduals) {
   for (UnaryFn activation : {UnaryFn::kNone, UnaryFn::kRelu}) {
     Net net({1, 16, 28, 28});

@@ -112,7 +112,7 @@ class OpValidator {
   // A fully-connected layer: all of `in` to all of the 1 x 1 map `out`.
   bool whole_map(const TensorDesc& in, const TensorDesc& out) const {
     const Window& w = op_.window;
-    return out.height == 1 && out.width == 1 && w.kernel_h == in.height && w.kernel_w == in.width && w.pad_top == 0 &&
+    return !map_shape(in).planar() && out.height == 1 && out.width == 1 && w.kernel_h == in.height && w.kernel_w == in.width && w.pad_top == 0 &&
            w.pad_left == 0 && w.dilation_h == 1 && w.dilation_w == 1 && op_.in_block == 0 && op_.out_block == 0 &&
            op_.in_channels == in.channels && op_.out_channels == out.channels;
   }

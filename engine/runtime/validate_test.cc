@@ -215,6 +215,11 @@ TEST(Validate, RefusesBrokenFullyConnectedLayers) {
         {"no such kind for a load", [&](P& p) { p.streams[0].shape.kind = static_cast<WeightsKind>(8); }},
     });
   }
+  DenseNetOptions few;
+  few.in_channels = 3;
+  expect_refused(make_dense_net(few), {
+      {"a planar input", [&](P& p) { p.tensors[dense(p).in0].type = ElementType::kPlanarF32; }},
+  });
   expect_refused(conv_program(false, WeightsMode::kStreamed), {
       {"8 bits for a convolution", [](P& p) { p.streams[0].shape.stored = StoredType::kI8; }},
       {"4 bits for a convolution", [](P& p) { p.streams[0].shape.stored = StoredType::kI4; }},
