@@ -66,6 +66,8 @@ double conv_error(ConvAlgorithm algorithm, uint32_t in_channels) {
 }
 
 ConvAlgorithm choose_algorithm(NodeWork work) {
+  // Below a block of channels the products' sums are moved more than added to: 2.3 against 1.0 ms for 3 channels to 64.
+  if (work.in_channels < kLanes) return ConvAlgorithm::kDirect;
   const MachineFigures machine;
   const double fetch = 9.0 * work.in_channels * work.out_channels * sizeof(float) / machine.fetch_bytes_per_second;
   ConvAlgorithm best = ConvAlgorithm::kDirect;
