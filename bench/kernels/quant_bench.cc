@@ -127,7 +127,7 @@ class QuantBench {
                    0,
                    0,
                    ElementType::kU8,
-                   10},
+                   0},
         in_(in_shape_.row_bytes() * layer.height, 1),
         stream_(grid_.stored_bytes, 3) {
     const size_t row = in_shape_.row_bytes() * layer.stride + out_shape_.row_bytes();

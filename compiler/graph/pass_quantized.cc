@@ -214,8 +214,9 @@ bool QuantizedPass::fuse_weighted(const Pattern& pattern) {
   if (!weights) return false;
   const Quantization from = quantization_of(*x);
   const ValueId bias = node.inputs.size() > 2 ? node.inputs[2] : kNoValue;
-  const auto stored =
-      quantized_bias(graph_, bias, source(bias, OpType::kDequantizeConst), from.scale, *weights);
+  const Quantization to = quantization_of(graph_.node(pattern.quantize));
+  const auto stored = quantized_bias(graph_, bias, source(bias, OpType::kDequantizeConst),
+                                     from.scale, to.scale, *weights);
   if (!stored) return false;
   Node fused = node;
   fused.op = conv ? OpType::kQConv : OpType::kQGemm;

@@ -107,6 +107,17 @@ TEST(FuseQuantized, AsymmetricWeightsStayFloat) {
   EXPECT_EQ(count(fused, OpType::kDequantizeConst), 0);  // folded
 }
 
+TEST(FuseQuantized, LevelsFarBeyondInt32StayFloat) {
+  for (const bool far : {false, true}) {
+    Maker m;
+    const ValueId x = m.levels(m.input("x", kImage), 0.02f, 60);
+    const ValueId w = m.weights(DType::kI8, Shape{2, 3, 3, 3}, 0, 0.01f, 0);
+    const float step = far ? 1e-8f : 1e-5f;
+    const Graph fused = optimized(&m, m.levels(m.node(OpType::kConv, {x, w}), step, 128), kImage, step);
+    EXPECT_EQ(count(fused, OpType::kQConv), far ? 0 : 1);
+  }
+}
+
 TEST(FuseQuantized, ASecondUserKeepsTheFloats) {
   Maker m;
   const ValueId x = m.levels(m.input("x", kImage), 0.02f, 60);

@@ -108,7 +108,8 @@ std::optional<QuantizedWeights> quantized_weights(const Graph& graph, const Node
 }
 
 std::optional<Tensor> quantized_bias(const Graph& graph, ValueId id, const Node* dequantize,
-                                     float x_scale, const QuantizedWeights& weights) {
+                                     float x_scale, float y_scale,
+                                     const QuantizedWeights& weights) {
   const size_t channels = weights.scale.size();
   std::vector<int64_t> farthest = farthest_sums(*weights.weight);
   Tensor bias = Tensor::zeros(DType::kI32, Shape{static_cast<int64_t>(channels)});
@@ -128,13 +129,16 @@ std::optional<Tensor> quantized_bias(const Graph& graph, ValueId id, const Node*
   }
   for (size_t m = 0; m < channels; ++m) {
     double units = 0;
+    const double unit = static_cast<double>(x_scale) * static_cast<double>(weights.scale[m]);
     if (given != nullptr) {
-      const double unit = static_cast<double>(x_scale) * static_cast<double>(weights.scale[m]);
       const auto found = bias_units(*given, m, dequantize != nullptr, unit);
       if (!found) return std::nullopt;
       units = *found;
     }
-    if (!(std::abs(units) + static_cast<double>(farthest[m]) <= INT32_MAX)) return std::nullopt;
+    // Less than INT32_MAX by more than what rounding to float adds.
+    constexpr double kMost = 2147e6;
+    const double growth = std::max(1.0, unit / static_cast<double>(y_scale));
+    if (!((std::abs(units) + static_cast<double>(farthest[m])) * growth <= kMost)) return std::nullopt;
     const auto stored = static_cast<int32_t>(units);
     std::memcpy(bias.data.data() + m * sizeof(stored), &stored, sizeof(stored));
   }

@@ -97,13 +97,14 @@ void set_pads(LayerGraph* graph) {
 // not be those of the blocked map.
 bool reads_planar(const LayerGraph& graph, const Layer& layer, int t) {
   const PlanTensor& in = graph.tensors[static_cast<size_t>(t)];
+  if (layer.opcode == Opcode::kQuantize) return true;
   const MapShape& out = graph.tensors[static_cast<size_t>(layer.outputs[0])].map;
   return layer.opcode == Opcode::kConv && layer.algorithm == ConvAlgorithm::kDirect && layer.groups == 1 &&
          layer.inputs[0] == t && std::count(layer.inputs.begin(), layer.inputs.end(), t) == 1 &&
          layer.weights.in_channels == in.map.channels && (out.height > 1 || out.width > 1);
 }
 
-// Inputs of few channels that only convolutions read become planar maps.
+// Inputs of few channels that only convolutions and quantization read become planar maps.
 void set_planar_inputs(LayerGraph* graph) {
   for (int t : graph->inputs) {
     PlanTensor& in = graph->tensors[static_cast<size_t>(t)];

@@ -43,6 +43,18 @@ class Net {
     x_ = at;
     return *this;
   }
+  Net& quantize() {
+    Attributes a;
+    a.floats["scale"] = {0.1f};
+    add(OpType::kQuantize, {x_}, shape(), a);
+    graph.value(x_).type = DType::kU8;
+    return *this;
+  }
+  Net& dequantize() {
+    Attributes a;
+    a.floats["scale"] = {0.1f};
+    return add(OpType::kDequantize, {x_}, shape(), a);
+  }
   Net& pool_same() {
     Attributes a;
     a.ints["kernel_shape"] = {3, 3};
@@ -276,13 +288,15 @@ bool plans_planar_input(const Graph& graph) {
   return planar;
 }
 
-TEST(Plan, InputsOfFewChannelsThatOnlyConvolutionsReadArePlanar) {
+TEST(Plan, InputsOfFewChannelsThatConvolutionsOrQuantizationReadArePlanar) {
   const Shape image({1, 3, 56, 56});
   EXPECT_TRUE(plans_planar_input(Net(image).conv(32, 3, 2).pool().done()));
   EXPECT_TRUE(plans_planar_input(Net({1, 4, 56, 56}).conv(32, 7, 2).done()));
   EXPECT_FALSE(plans_planar_input(Net({1, 5, 56, 56}).conv(32, 3, 2).done()));
   EXPECT_FALSE(plans_planar_input(Net(image).conv(3, 3, 1, 3).done())) << "depthwise";
   EXPECT_FALSE(plans_planar_input(Net(image).pool().conv(32, 3, 2).done()));
+  EXPECT_TRUE(plans_planar_input(Net(image).quantize().dequantize().done()));
+  EXPECT_FALSE(plans_planar_input(Net({1, 5, 56, 56}).quantize().dequantize().done()));
   EXPECT_FALSE(plans_planar_input(Net({1, 3, 1, 1}).conv(32, 1, 1).done())) << "one pixel";
   Net added(image);
   const ValueId x = added.last();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compiler/plan/layer_builder.h"
+#include "engine/layout/quant.h"
 #include "engine/layout/row_ops.h"
 
 namespace carrel {
@@ -166,11 +167,13 @@ bool LayerBuilder::add_quant_add(NodeId id) {
   if (!is_map_value(me.inputs[0], &a) || !is_map_value(me.inputs[1], &b) || !is_map_value(me.outputs[0], &out)) {
     return false;
   }
+  const float a_scale = ratio(me, "a_scale"), b_scale = ratio(me, "b_scale");
+  if (!(a_scale <= kMaxQuantAddScale && b_scale <= kMaxQuantAddScale)) return false;
   Layer& layer = new_layer(id, Opcode::kQuantAdd, {as_map(me.inputs[0]), as_map(me.inputs[1])}, {});
   layer.outputs = {new_map(me.outputs[0], out)};
   layer.args[0] = bounds_of(me);
-  layer.fargs[0] = ratio(me, "a_scale");
-  layer.fargs[1] = ratio(me, "b_scale");
+  layer.fargs[0] = a_scale;
+  layer.fargs[1] = b_scale;
   return true;
 }
 

@@ -132,10 +132,10 @@ enum class Opcode : uint8_t {
   // On maps of bytes (engine/kernels/rows/quant_rows.h). arg0 = low << 8 | high bounds the result of the first three.
   kQuantConv,       // as kConv
   kQuantDepthwise,  // as kDepthwise
-  kQuantAdd,        // in0, in1 -> out, all the same shape; farg0, farg1 = their scales over the output's
+  kQuantAdd,        // in0, in1 -> out, all the same shape; farg0, farg1 = their scales over the output's, at most kMaxQuantAddScale
   kQuantPool,       // as kPool; farg0 = the input's scale over the output's
   kQuantCopy,       // as kCopy; arg2 = 1: requantized, farg0 = the input's scale over the output's
-  kQuantize,        // float in0 -> out; arg0 = zero point, farg0 = scale
+  kQuantize,        // float in0, may be planar, -> out; arg0 = zero point, farg0 = scale
   kDequantize,      // in0 -> float out; arg0 = zero point, farg0 = scale
   kCount,
 };

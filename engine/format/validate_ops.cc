@@ -50,7 +50,7 @@ class OpValidator {
       case Opcode::kQuantCopy:
         OP_REQUIRE(op_.arg2 <= 1, "requantized is not a flag");
         return check_copy(bytes(op_.in0), bytes(op_.out));
-      case Opcode::kQuantize: return check_type_change(map(op_.in0), bytes(op_.out));
+      case Opcode::kQuantize: return check_type_change(any_map(op_.in0), bytes(op_.out));
       case Opcode::kDequantize: return check_type_change(bytes(op_.in0), map(op_.out));
       case Opcode::kCount: break;
     }
@@ -290,6 +290,9 @@ class OpValidator {
     OP_REQUIRE(a != nullptr && b != nullptr && out != nullptr, "needs three maps of bytes");
     OP_REQUIRE(same_sides(*a, *out) && same_sides(*b, *out), "maps differ in shape");
     OP_REQUIRE(apart_or_same(*a, *out) && apart_or_same(*b, *out), "input and output overlap");
+    for (const float scale : {op_.farg0, op_.farg1}) {
+      OP_REQUIRE(scale >= 0 && scale <= kMaxQuantAddScale, "a scale is out of range");
+    }
     return check_bounds();
   }
 

@@ -11,7 +11,7 @@
 //
 // A planar map is a network's input of few channels, which blocks would mostly fill with unused lanes. A row is
 // [channel][pad_left + W + pad_right] floats, rounded up to 16; what the rounding holds is never read. Only
-// ungrouped convolutions read it, and their bits are those of the blocked map (a 1 x 1 output excepted).
+// ungrouped convolutions of floats and quantization read it, and their bits are those of the blocked map (a 1 x 1 output excepted).
 #include <cstddef>
 #include <cstdint>
 
@@ -50,6 +50,9 @@ struct MapShape {
   bool operator==(const MapShape&) const = default;
 };
 
+// Where row y lies in a ring; without the division where the ring holds the whole map.
+constexpr uint32_t slot_of(uint32_t y, uint32_t ring_rows) { return y < ring_rows ? y : y % ring_rows; }
+
 // A map's ring in memory. `base` is 64-byte aligned. A whole resident map has ring_rows == height.
 struct RowRing {
   float* base = nullptr;
@@ -58,7 +61,7 @@ struct RowRing {
 
   // First float of block `block` of row `y` (its left pad).
   float* block_row(uint32_t y, uint32_t block) const {
-    return base + size_t{y % ring_rows} * shape.row_floats() + block * shape.block_pitch();
+    return base + size_t{slot_of(y, ring_rows)} * shape.row_floats() + block * shape.block_pitch();
   }
   // Pixel (y, x) of `block`: 16 floats. x may reach into the pads.
   float* pixel(uint32_t y, int32_t x, uint32_t block) const {
@@ -77,7 +80,7 @@ struct ByteRing {
   uint32_t ring_rows = 0;
 
   uint8_t* block_row(uint32_t y, uint32_t block) const {
-    return base + size_t{y % ring_rows} * shape.row_bytes() + block * shape.block_pitch();
+    return base + size_t{slot_of(y, ring_rows)} * shape.row_bytes() + block * shape.block_pitch();
   }
   uint8_t* pixel(uint32_t y, int32_t x, uint32_t block) const {
     return block_row(y, block) + (static_cast<int32_t>(shape.pad_left) + x) * int32_t{kLanes};

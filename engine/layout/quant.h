@@ -12,6 +12,8 @@ namespace carrel {
 inline constexpr uint32_t kMaxQuantRuns = kMaxTileBytes / 64;
 // A pool's window: sums of so many bytes are exact floats.
 inline constexpr uint32_t kMaxQuantPoolTaps = 1u << 16;
+// Scales of summands over that of the sum: below what the kernels' rounding holds, far beyond what saturates.
+inline constexpr float kMaxQuantAddScale = 1 << 20;
 
 // What a panel that is cut at taps keeps between its tiles: multipliers, and a sum per channel and output pixel.
 constexpr uint64_t quant_sums_bytes(uint64_t rows, uint64_t out_width) {

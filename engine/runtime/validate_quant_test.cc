@@ -1,6 +1,7 @@
 // Programs with quantized operators that must be refused, one rule at a time.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 
 #include "engine/runtime/test_quant_program.h"
@@ -59,6 +60,9 @@ TEST(ValidateQuant, RefusesBrokenOperators) {
       {"a streamed depthwise convolution", [&](P& p) { depth(p).weights = WeightsMode::kStreamed; }},
       {"a sum of other sides", [&](P& p) { add(p).in1 = op_in(p, Opcode::kQuantConv).out; }},
       {"a sum with floats", [&](P& p) { add(p).in1 = dequantize(p).out; }},
+      {"a sum scaled too far", [&](P& p) { add(p).farg0 = 2e6f; }},
+      {"a sum scaled by no number", [&](P& p) { add(p).farg1 = std::nanf(""); }},
+      {"a planar map of bytes", [&](P& p) { p.tensors[quantize(p).out].type = ElementType::kPlanarF32; }},
       {"a sum without a second map", [&](P& p) { add(p).in1 = kNone16; }},
       {"an average of too much", [&](P& p) { pool(p).window.kernel_h = pool(p).window.kernel_w = 300; }},
       {"unknown kind of pool", [&](P& p) { pool(p).arg0 = 2; }},

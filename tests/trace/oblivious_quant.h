@@ -74,6 +74,11 @@ inline void exercise_quant_depthwise(const RowKernels& k) {
   const SecretByteMap x(kByteShape), y(kByteShape);
   const SecretBytes weights(kByteBlocks * (kLanes * 8 + 5 * 2 * 64));
   k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 255, kByteRows});
+  MapShape half = kByteShape;
+  half.height = 5, half.width = 10;
+  k.quant_depthwise({x, SecretByteMap(half), 0, kByteBlocks, weights.data(), {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 255,
+                     {0, 5}});
+  k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {}, 0, 255, kByteRows});
   k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {5, 5, 1, 1, 1, 1, 2, 2, 2, 2}, 0, 255, kByteRows});
   k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {3, 3, 1, 1, 2, 2, 2, 2, 2, 2}, 0, 255, kByteRows});
 }
@@ -109,6 +114,11 @@ inline void exercise_quantize(const RowKernels& k) {
   const SecretBytes floats(float_shape().row_bytes() * kByteShape.height);
   const SecretByteMap y(kByteShape);
   k.quantize({{reinterpret_cast<float*>(floats.data()), float_shape(), kByteShape.height}, y, 0, kByteBlocks, 0.1f, 7,
+              kByteRows});
+  MapShape planar = float_shape(), few = kByteShape;
+  planar.channels = few.channels = 3;
+  planar.type = ElementType::kPlanarF32;
+  k.quantize({{reinterpret_cast<float*>(floats.data()), planar, kByteShape.height}, SecretByteMap(few), 0, 1, 0.1f, 7,
               kByteRows});
 }
 inline void exercise_dequantize(const RowKernels& k) {

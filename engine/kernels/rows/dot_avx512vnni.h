@@ -71,21 +71,23 @@ struct Requantize {
 // kCount <= 4 neighbouring pixels.
 template <int kCount>
 inline void store_bytes(uint8_t* to, const Sums* sums, const Requantize& r) {
-  // Beyond any byte, below what the conversion can hold.
-  const __m512 most = _mm512_set1_ps(65536.0f);
   const __m512 multiplier = _mm512_loadu_ps(r.multipliers);
   __m512i whole[4];
   CARREL_UNROLL
   for (int i = 0; i < 4; ++i) {
     const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i < kCount ? i : 0].v), multiplier);
-    whole[i] = _mm512_cvtps_epi32(_mm512_min_ps(x, most));
+    whole[i] = _mm512_cvtps_epi32(x);
   }
-  const __m512i zero = _mm512_set1_epi16(static_cast<int16_t>(r.zero));
-  const __m512i first = _mm512_adds_epi16(_mm512_packs_epi32(whole[0], whole[1]), zero);
-  const __m512i second = _mm512_adds_epi16(_mm512_packs_epi32(whole[2], whole[3]), zero);
+  __m512i first = _mm512_packs_epi32(whole[0], whole[1]);
+  __m512i second = _mm512_packs_epi32(whole[2], whole[3]);
+  if (r.zero != 0) {
+    const __m512i zero = _mm512_set1_epi16(static_cast<int16_t>(r.zero));
+    first = _mm512_adds_epi16(first, zero);
+    second = _mm512_adds_epi16(second, zero);
+  }
   __m512i bytes = _mm512_packus_epi16(first, second);
-  bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(static_cast<char>(r.low)));
-  bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(static_cast<char>(r.high)));
+  if (r.low > 0) bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(static_cast<char>(r.low)));
+  if (r.high < 255) bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(static_cast<char>(r.high)));
   bytes = _mm512_permutexvar_epi32(transposed_index(), bytes);
   if (kCount == 4) return _mm512_storeu_si512(to, bytes);
   _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1u << (4 * kCount)) - 1u), bytes);

@@ -23,6 +23,7 @@ struct QuantTile {
   uint32_t run_count;
   const std::byte* weights;  // quad 0
   size_t quad_bytes;         // from one quad to the next: four for each channel of the panel
+  const std::byte *ahead, *ahead_begin, *ahead_end;  // the next panel, fetched into a cache meanwhile
   const int32_t* start;      // of the tile's channels
   const int32_t* partial;    // nullptr, or sums so far, of the first pixel
   int32_t* unfinished;       // nullptr: the result goes to out, else sums go here
@@ -39,6 +40,14 @@ struct QuantTile {
   uint8_t low, high;
 };
 using QuantTileFn = void (*)(const QuantTile&);
+
+// Bytes that a tile fetches ahead for each tap: so few that they do not hold it up, and enough for a panel in the
+// four tiles that a map of 7 x 7 has.
+inline constexpr size_t kAheadOfTap = 128;
+inline void advance_ahead(QuantTile* tile, size_t taps) {
+  tile->ahead += taps * kAheadOfTap;
+  if (tile->ahead >= tile->ahead_end) tile->ahead = tile->ahead_begin;
+}
 
 // Where a tile's pixel lies: kWidth pixels of a row, then the next row.
 template <int kWidth>
@@ -85,22 +94,36 @@ template <int kPixels, int kBlocks>
   }
 }
 
+// Where and how a tile's sums become bytes: a copy of its own, which no store can be suspected to change.
+struct QuantStore {
+  uint8_t* out;
+  size_t out_row, out_pitch;
+  Requantize requantize;
+};
+
 // Pixels [kFirst, kWidth) of one row of the tile, four at a time.
 template <int kFirst, int kWidth, int kPixels, int kBlocks>
-[[gnu::always_inline]] inline void store_row(const QuantTile& tile, int first_pixel, uint8_t* out,
-                                             Sums (&sum)[kPixels][kBlocks]) {
+[[gnu::always_inline]] inline void store_row(const QuantStore& to, int row, Sums (&sum)[kPixels][kBlocks]) {
   if constexpr (kFirst < kWidth) {
     constexpr int kCount = kWidth - kFirst < 4 ? kWidth - kFirst : 4;
+    uint8_t* out = to.out + static_cast<size_t>(row) * to.out_row + kFirst * 16;
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) {
       Sums group[4];
       CARREL_UNROLL
-      for (int i = 0; i < kCount; ++i) group[i] = sum[first_pixel + kFirst + i][b];
-      store_bytes<kCount>(out + kFirst * 16 + static_cast<size_t>(b) * tile.out_pitch, group,
-                          {tile.multipliers + b * 16, tile.zero, tile.low, tile.high});
+      for (int i = 0; i < kCount; ++i) group[i] = sum[row * kWidth + kFirst + i][b];
+      Requantize requantize = to.requantize;
+      requantize.multipliers += b * 16;
+      store_bytes<kCount>(out + static_cast<size_t>(b) * to.out_pitch, group, requantize);
     }
-    store_row<kFirst + 4, kWidth>(tile, first_pixel, out, sum);
+    store_row<kFirst + 4, kWidth>(to, row, sum);
   }
+}
+
+template <int kRows, int kWidth, int kPixels, int kBlocks>
+[[gnu::always_inline]] inline void store_tile(const QuantStore& to, Sums (&sum)[kPixels][kBlocks]) {
+  CARREL_UNROLL
+  for (int r = 0; r < kRows; ++r) store_row<0, kWidth>(to, r, sum);
 }
 
 template <int kRows, int kWidth, int kPixels, int kBlocks>
@@ -112,11 +135,12 @@ template <int kRows, int kWidth, int kPixels, int kBlocks>
     for (int b = 0; b < kBlocks; ++b) keep(sum[i][b]);
   }
   if (tile.unfinished == nullptr) {
-    CARREL_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      store_row<0, kWidth>(tile, r * kWidth, tile.out + static_cast<size_t>(r) * tile.out_row, sum);
-    }
-    return;
+    const float* multipliers = tile.multipliers;
+    QuantStore to = {tile.out, tile.out_row, tile.out_pitch, {multipliers, tile.zero, tile.low, tile.high}};
+    if (tile.zero != 0 || tile.low != 0 || tile.high != 255) return store_tile<kRows, kWidth>(to, sum);
+    // After Relu: the constants leave less to do.
+    to.requantize = {multipliers, 0, 0, 255};
+    return store_tile<kRows, kWidth>(to, sum);
   }
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {
@@ -134,10 +158,13 @@ void dot_u8s8_tile(const QuantTile& tile) {
   const size_t quad_bytes = kBlocks == 2 ? 128 : tile.quad_bytes;
   Sums sum[kRows * kWidth][kBlocks];
   start_sums(tile, sum);
+  const std::byte* ahead = tile.ahead;
   for (const QuantRun *run = tile.runs, *end = run + tile.run_count; run != end; ++run) {
     const uint8_t* in = run->in + tile.in_offset;
     const std::byte* weights = tile.weights + size_t{run->quad} * quad_bytes;
-    for (uint32_t t = run->taps; t > 0; --t, in += tile.tap_step) {
+    for (uint32_t t = run->taps; t > 0; --t, in += tile.tap_step, ahead += kAheadOfTap) {
+      __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + kAheadOfTap / 2, 0, 2);
       if (run->quads == 4) {
         multiply_quads<4, kWidth>(in, stride, tile.in_row, weights, quad_bytes, sum);
         weights += 4 * quad_bytes;
@@ -252,8 +279,9 @@ inline void start_of_rows(const QuantConvCall& call, uint32_t y, uint32_t width,
   }
 }
 
+// Returns what to fetch ahead next.
 template <class Tiles>
-void quant_row(const QuantConvCall& call, QuantTile tile, uint32_t blocks) {
+const std::byte* quant_row(const QuantConvCall& call, QuantTile tile, uint32_t blocks) {
   const uint32_t width = call.out.shape.width, stride_w = call.window.stride_w;
   const uint32_t most = Tiles::max_pixels(stride_w);
   const uint32_t count = (width + most - 1) / most;
@@ -263,11 +291,13 @@ void quant_row(const QuantConvCall& call, QuantTile tile, uint32_t blocks) {
   for (uint32_t i = 0; i < count; ++i) {
     (i < longer ? wide : narrow)(tile);
     const uint32_t done = pixels + (i < longer);
+    advance_ahead(&tile, call.tap_end - call.tap_begin);
     tile.in_offset += done * tile.in_stride;
     tile.out += size_t{done} * kLanes;
     if (tile.partial != nullptr) tile.partial += done * tile.sum_pitch;
     if (tile.unfinished != nullptr) tile.unfinished += done * tile.sum_pitch;
   }
+  return tile.ahead;
 }
 
 template <class Tiles>
@@ -279,8 +309,9 @@ void quant_tiles(const QuantConvCall& call, QuantTile tile, uint32_t blocks, uin
     const bool together = at_once > 1 && rows - done >= at_once;
     if (together) {
       Tiles::pick_rows(shape.width, blocks, call.window.stride_w)(tile);
+      advance_ahead(&tile, call.tap_end - call.tap_begin);
     } else {
-      quant_row<Tiles>(call, tile, blocks);
+      tile.ahead = quant_row<Tiles>(call, tile, blocks);
     }
     const uint32_t step = together ? at_once : 1;
     const size_t sums = step * shape.width * tile.sum_pitch;
@@ -299,10 +330,10 @@ struct QuantStep {
   uint32_t y, rows;
 };
 
-// One panel of `width` channels.
+// One panel of `width` channels, whose taps have panel_bytes.
 template <class Tiles>
 void quant_panel(const QuantConvCall& call, const QuantStep& step, uint32_t panel, uint32_t width,
-                 const std::byte* weights) {
+                 const std::byte* weights, size_t panel_bytes) {
   const bool first = call.tap_begin == 0, last = call.tap_end == call.taps;
   const size_t head_bytes = first ? size_t{width} * 8 : 0;
   alignas(64) int32_t start[kPanelWidth];
@@ -320,6 +351,8 @@ void quant_panel(const QuantConvCall& call, const QuantStep& step, uint32_t pane
     tile.run_count = step.run_count;
     tile.weights = weights + head_bytes + h * kLanes * 4;
     tile.quad_bytes = size_t{width} * 4;
+    tile.ahead = tile.ahead_begin = weights + head_bytes + panel_bytes;
+    tile.ahead_end = tile.ahead + panel_bytes;
     tile.start = start + h * kLanes;
     tile.partial = first ? nullptr : sums + h * kLanes;
     tile.unfinished = last ? nullptr : sums + h * kLanes;
@@ -349,7 +382,7 @@ void quant_conv_rows(const QuantConvCall& call) {
     const std::byte* weights = call.weights;
     for (uint32_t p = call.panel_begin; p < call.panel_begin + call.panel_count; ++p) {
       const uint32_t width = call.out_channels - p * kPanelWidth <= kLanes ? kLanes : kPanelWidth;
-      quant_panel<Tiles>(call, step, p, width, weights);
+      quant_panel<Tiles>(call, step, p, width, weights, quads * width * 4);
       weights += (call.tap_begin == 0 ? size_t{width} * 8 : 0) + quads * width * 4;
     }
   }

@@ -8,6 +8,8 @@ namespace carrel::CARREL_ROWS_ISA {
 inline constexpr int kQuantDepthwisePixels = 7;
 inline constexpr uint32_t kMaxQuantListedRows = 8;  // taller kernels find their rows anew for each tile
 
+struct ShiftedTaps;
+
 // One output row of one block.
 struct QuantDepthwiseRow {
   const QuantDepthwiseCall* call;
@@ -15,6 +17,7 @@ struct QuantDepthwiseRow {
   Positions rows;
   const std::byte* taps;  // quad 0
   uint32_t quads;         // of a kernel row
+  const ShiftedTaps* shifted;  // of short kernels
   const int32_t* start;
   const float* multipliers;
   uint8_t* out;
@@ -39,29 +42,69 @@ template <int kCount, bool kDense, int kPixels>
 }
 
 template <int kPixels>
-[[gnu::always_inline]] inline void store_pixels(const QuantDepthwiseRow& row, uint32_t x, Sums (&sum)[kPixels]) {
-  const QuantDepthwiseCall& call = *row.call;
-  const Requantize requantize = {row.multipliers, call.out.shape.zero, call.low, call.high};
-  uint8_t* out = row.out + size_t{x} * kLanes;
+[[gnu::always_inline]] inline void store_pixels(uint8_t* out, const Sums (&sum)[kPixels], const Requantize& r) {
   if constexpr (kPixels == 1) {
-    store_bytes<1>(out, sum, requantize);
+    store_bytes<1>(out, sum, r);
   } else {
-    store_bytes<4>(out, sum, requantize);
-    store_bytes<kPixels - 4>(out + 4 * kLanes, sum + 4, requantize);
+    store_bytes<4>(out, sum, r);
+    store_bytes<kPixels - 4>(out + 4 * kLanes, sum + 4, r);
+  }
+}
+template <int kPixels>
+[[gnu::always_inline]] inline void store_pixels(const QuantDepthwiseRow& row, uint32_t x, const Sums (&sum)[kPixels]) {
+  uint8_t* out = row.out + size_t{x} * kLanes;
+  const int32_t zero = row.call->out.shape.zero;
+  const uint8_t low = row.call->low, high = row.call->high;
+  if (zero != 0 || low != 0 || high != 255) return store_pixels(out, sum, {row.multipliers, zero, low, high});
+  store_pixels(out, sum, {row.multipliers, 0, 0, 255});  // after Relu: the constants leave less to do
+}
+
+// Short kernel rows: pixels are brought into columns once, four at a time, for all outputs that they touch; each has
+// the weights where its window lies. Entry kShifts / 2 + s of a kernel row: its quad moved up by s columns.
+inline constexpr int kShifts = 7;
+struct ShiftedTaps {
+  alignas(64) uint32_t quads[kMaxQuantListedRows][kShifts][kLanes];
+};
+inline void shift_taps(const std::byte* taps, uint32_t rows, ShiftedTaps* shifted) {
+  for (uint32_t h = 0; h < rows; ++h) {
+    uint32_t quads[kLanes];
+    __builtin_memcpy(quads, taps + size_t{h} * sizeof(quads), sizeof(quads));
+    for (int s = 0; s < kShifts; ++s) {
+      const int bits = 8 * (s - kShifts / 2);
+      for (uint32_t c = 0; c < kLanes; ++c) {
+        shifted->quads[h][s][c] = bits < 0 ? quads[c] >> -bits : quads[c] << bits;
+      }
+    }
   }
 }
 
-// A kernel row is one quad of kWidth columns.
-template <int kWidth>
+template <int kWidth, int kStride>
 struct ShortKernel {
+  // Columns [4 kQuad, 4 kQuad + 4) of one kernel row, and those after them.
+  template <int kQuad, int kPixels>
+  [[gnu::always_inline]] static void add_quads(const uint8_t* in, const uint32_t (&taps)[kShifts][kLanes],
+                                               Sums (&sum)[kPixels]) {
+    constexpr int kColumns = (kPixels - 1) * kStride + kWidth - 4 * kQuad;
+    if constexpr (kColumns > 0) {
+      const Columns quad = columns<kColumns < 4 ? kColumns : 4, true>(in + kQuad * 4 * kLanes, kLanes);
+      CARREL_UNROLL
+      for (int i = 0; i < kPixels; ++i) {
+        const int first = i * kStride - 4 * kQuad;  // column of the output's window
+        if (first > -kWidth && first < 4) {
+          const uint32_t* shifted = taps[kShifts / 2 + first];
+          sum[i] = dot(sum[i], quad, load_weights(reinterpret_cast<const std::byte*>(shifted)));
+        }
+      }
+      add_quads<kQuad + 1>(in, taps, sum);
+    }
+  }
   template <int kPixels>
   [[gnu::always_inline]] static void tile(const QuantDepthwiseRow& row, uint32_t x) {
-    const size_t stride = size_t{row.call->window.stride_w} * kLanes;
     Sums sum[kPixels];
     CARREL_UNROLL
     for (int i = 0; i < kPixels; ++i) sum[i] = load_sums(row.start);
     for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
-      add_columns<kWidth, true>(row.inputs[h] + x * stride, stride, kLanes, row.taps + size_t{h} * 64, sum);
+      add_quads<0>(row.inputs[h] + size_t{x} * kStride * kLanes, row.shifted->quads[h], sum);
     }
     store_pixels(row, x, sum);
   }
@@ -115,10 +158,14 @@ QuantDepthwiseRowFn pick_any_kernel(uint32_t last) {
   }
   return quant_depthwise_row<AnyKernel<4, kDense>>;
 }
+inline bool has_short_kernel(const Window& window) {
+  const bool short_row = (window.kernel_w == 1 && window.stride_w == 1) || (window.kernel_w == 3 && window.stride_w <= 2);
+  return short_row && window.dilation_w == 1 && window.kernel_h <= kMaxQuantListedRows;
+}
 inline QuantDepthwiseRowFn pick_quant_depthwise(const Window& window) {
-  if (window.dilation_w == 1 && window.kernel_h <= kMaxQuantListedRows) {
-    if (window.kernel_w == 1) return quant_depthwise_row<ShortKernel<1>>;
-    if (window.kernel_w == 3) return quant_depthwise_row<ShortKernel<3>>;
+  if (has_short_kernel(window)) {
+    if (window.kernel_w == 1) return quant_depthwise_row<ShortKernel<1, 1>>;
+    return window.stride_w == 1 ? quant_depthwise_row<ShortKernel<3, 1>> : quant_depthwise_row<ShortKernel<3, 2>>;
   }
   return window.dilation_w == 1 ? pick_any_kernel<true>(window.kernel_w % 4) : pick_any_kernel<false>(window.kernel_w % 4);
 }
@@ -143,8 +190,10 @@ void quant_depthwise(const QuantDepthwiseCall& call) {
   const uint32_t quads = (call.window.kernel_w + 3u) / 4;
   const size_t block_bytes = kLanes * 8 + size_t{call.window.kernel_h} * quads * 64;
   alignas(64) int32_t start[kLanes];
+  ShiftedTaps shifted;
   for (uint32_t b = 0; b < call.block_count; ++b) {
     const std::byte* weights = call.weights + b * block_bytes;
+    if (has_short_kernel(call.window)) shift_taps(weights + kLanes * 8, call.window.kernel_h, &shifted);
     for (uint32_t y = call.rows.begin; y < call.rows.end; ++y) {
       QuantDepthwiseRow row = {&call,
                                y,
@@ -152,6 +201,7 @@ void quant_depthwise(const QuantDepthwiseCall& call) {
                                positions_in_height(call.window, y, call.in.shape.height),
                                weights + kLanes * 8,
                                quads,
+                               &shifted,
                                start,
                                reinterpret_cast<const float*>(weights) + kLanes,
                                call.out.pixel(y, 0, call.block_begin + b),

@@ -67,6 +67,10 @@ inline Positions pool_columns(const QuantPoolCall& call, uint32_t x, uint32_t* c
   const Window& w = call.window;
   const int32_t width = static_cast<int32_t>(call.in.shape.width);
   const int32_t left = static_cast<int32_t>(x * w.stride_w) - w.pad_left;
+  if (left >= 0 && left + w.span_w() <= width) {  // most pixels, without the divisions
+    *counted = w.kernel_w;
+    return {0, w.kernel_w};
+  }
   const int32_t before = call.count_include_pad ? w.pad_left : 0;
   const int32_t after = call.count_include_pad ? call.counted_right : 0;
   const Positions all = positions_inside(left, w.kernel_w, w.dilation_w, -before, width + after);
@@ -87,17 +91,41 @@ inline void each_tap(const QuantPoolRow& row, uint32_t x, Positions columns, F f
   }
 }
 
-inline void max_pool_row(const QuantPoolRow& row) {
-  const uint32_t width = row.call->out.shape.width;
-  uint8_t* out = row.call->out.pixel(row.y, 0, row.block);
-  for (uint32_t x = 0, counted; x < width; ++x, out += kLanes) {
-    Bytes most = {};
-    each_tap(row, x, pool_columns(*row.call, x, &counted), [&](const uint8_t* in) {
-      const Bytes b = load_block(in);
+// The maximum over kColumns neighbouring pixels of each of the window's rows.
+template <uint32_t kColumns>
+inline Bytes max_of_window(const QuantPoolRow& row, size_t in_offset) {
+  Bytes most = {};
+  for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
+    const uint8_t* in = row.inputs[h] + in_offset;
+    CARREL_UNROLL
+    for (uint32_t v = 0; v < kColumns; ++v) {
+      const Bytes b = load_block(in + v * kLanes);
       most = most > b ? most : b;
-    });
-    store_block(out, most);
+    }
   }
+  return most;
+}
+
+inline Bytes max_at(const QuantPoolRow& row, uint32_t x) {
+  const Window& w = row.call->window;
+  uint32_t counted;
+  const Positions columns = pool_columns(*row.call, x, &counted);
+  if (w.dilation_w == 1 && w.kernel_h <= kMaxPoolRows && columns.begin == 0) {
+    const size_t in_offset = (size_t{x} * w.stride_w - w.pad_left) * kLanes;
+    if (columns.end == 3) return max_of_window<3>(row, in_offset);
+    if (columns.end == 2) return max_of_window<2>(row, in_offset);
+  }
+  Bytes most = {};
+  each_tap(row, x, columns, [&](const uint8_t* in) {
+    const Bytes b = load_block(in);
+    most = most > b ? most : b;
+  });
+  return most;
+}
+
+inline void max_pool_row(const QuantPoolRow& row) {
+  uint8_t* out = row.call->out.pixel(row.y, 0, row.block);
+  for (uint32_t x = 0; x < row.call->out.shape.width; ++x) store_block(out + size_t{x} * kLanes, max_at(row, x));
 }
 
 inline void average_pool_row(const QuantPoolRow& row) {
@@ -128,15 +156,22 @@ void quant_add(const QuantAddCall& call) {
   const ByteRange range(call.low, call.high, call.out.shape.zero);
   const Vec a_zero = splat(call.a.shape.zero), b_zero = splat(call.b.shape.zero);
   const Vec a_scale = splat(call.a_scale), b_scale = splat(call.b_scale);
+  const int32_t zero = call.out.shape.zero;
+  const uint8_t low = call.low, high = call.high;
   each_block_row(call, [&](uint32_t y, uint32_t block) {
     const uint8_t* a = call.a.pixel(y, 0, block);
     const uint8_t* b = call.b.pixel(y, 0, block);
     uint8_t* out = call.out.pixel(y, 0, block);
-    for (size_t i = 0; i < size_t{call.out.shape.width} * kLanes; i += kLanes) {
-      const Vec from_a = (load_bytes(a + i) - a_zero) * a_scale;
-      const Vec from_b = (load_bytes(b + i) - b_zero) * b_scale;
-      store_bytes(out + i, from_a + from_b, range);
+    const auto sum = [&](size_t i) {
+      return (load_bytes(a + i) - a_zero) * a_scale + (load_bytes(b + i) - b_zero) * b_scale;
+    };
+    const size_t bytes = size_t{call.out.shape.width} * kLanes;
+    size_t i = 0;
+    for (; i + 4 * kLanes <= bytes; i += 4 * kLanes) {
+      const Vec sums[4] = {sum(i), sum(i + kLanes), sum(i + 2 * kLanes), sum(i + 3 * kLanes)};
+      store_rounded(out + i, sums, zero, low, high);
     }
+    for (; i < bytes; i += kLanes) store_bytes(out + i, sum(i), range);
   });
 }
 
@@ -188,27 +223,53 @@ void quant_copy(const QuantCopyCall& call) {
   }
 }
 
-// At most four channels and at least four pixels: four pixels fill a vector. The last tile is moved left.
-inline void quantize_narrow_row(const QuantizeCall& call, const float* in, uint8_t* out) {
+// Four channels of 16 pixels as 16 pixels of four channels.
+inline void interleave(const uint8_t (&channels)[kMaxPlanarChannels][kLanes], uint8_t* pixels) {
+  Bytes in[4], pair[4];
+  for (int c = 0; c < 4; ++c) in[c] = load_block(channels[c]);
+#define CARREL_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define CARREL_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+  for (int c = 0; c < 2; ++c) {
+    pair[c] = __builtin_shufflevector(in[c], in[c + 2], CARREL_LOW);
+    pair[c + 2] = __builtin_shufflevector(in[c], in[c + 2], CARREL_HIGH);
+  }
+  for (int half = 0; half < 2; ++half) {
+    const Bytes even = pair[2 * half], odd = pair[2 * half + 1];
+    store_block(pixels + half * 32, __builtin_shufflevector(even, odd, CARREL_LOW));
+    store_block(pixels + half * 32 + 16, __builtin_shufflevector(even, odd, CARREL_HIGH));
+  }
+#undef CARREL_LOW
+#undef CARREL_HIGH
+}
+
+// A row of a planar map: only the first four lanes of a pixel are written, the others are unused.
+inline void quantize_planar_row(const QuantizeCall& call, uint32_t y) {
   const ByteRange range(0, 255, call.zero);
   const Vec scale = splat(call.scale);
   const uint32_t width = call.in.shape.width;
-  for (uint32_t x = 0; x < width; x += 4) {
-    const size_t first = size_t{x + 4 <= width ? x : width - 4} * kLanes;
-    uint8_t bytes[kLanes];
-    store_bytes(bytes, load_quarters(in + first, kLanes) / scale, range);
-    for (uint32_t i = 0; i < 4; ++i) __builtin_memcpy(out + first + i * kLanes, bytes + i * 4, 4);
+  uint8_t* out = call.out.pixel(y, 0, 0);
+  for (uint32_t x = 0; x < width; x += kLanes, out += kLanes * kLanes) {
+    const uint32_t count = width - x < kLanes ? width - x : kLanes;
+    uint8_t channels[kMaxPlanarChannels][kLanes] = {};
+    alignas(64) uint8_t pixels[4 * kLanes];
+    for (uint32_t c = 0; c < call.in.shape.channels; ++c) {
+      const float* in = call.in.planar_pixel(y, static_cast<int32_t>(x), c);
+      const Vec reals = count == kLanes ? load(in) : load_first(in, count);
+      store_bytes(channels[c], reals / scale, range);
+    }
+    interleave(channels, pixels);
+    for (uint32_t i = 0; i < count; ++i) __builtin_memcpy(out + i * kLanes, pixels + i * 4, 4);
   }
 }
 
 void quantize(const QuantizeCall& call) {
   const ByteRange range(0, 255, call.zero);
   const Vec scale = splat(call.scale);
-  const bool narrow = call.in.shape.channels <= 4 && call.in.shape.width >= 4;
+  const bool planar = call.in.shape.planar();
   each_block_row(call, [&](uint32_t y, uint32_t block) {
+    if (planar) return quantize_planar_row(call, y);
     const float* in = call.in.pixel(y, 0, block);
     uint8_t* out = call.out.pixel(y, 0, block);
-    if (narrow) return quantize_narrow_row(call, in, out);
     for (size_t i = 0; i < size_t{call.in.shape.width} * kLanes; i += kLanes) {
       store_bytes(out + i, load(in + i) / scale, range);
     }

@@ -159,7 +159,14 @@ void test_quantize(const RowKernels& kernels) {
     in.fill(values);
     const ByteMap out(byte_shape(channels, kHeight, width, 1, 2, 100));
     kernels.quantize({in.ring(), out.ring(), 0, in.shape().blocks(), 0.0625f, 100, {0, kHeight}});
-    expect_bytes(out, [&](uint32_t c, uint32_t y, uint32_t x) { return to_byte(in.at(c, y, x) / 0.0625f, 100); });
+    const auto level = [&](uint32_t c, uint32_t y, uint32_t x) { return to_byte(in.at(c, y, x) / 0.0625f, 100); };
+    expect_bytes(out, level);
+    if (channels > kMaxPlanarChannels) return;
+    const Map planar({channels, kHeight, width, 2, 1, ElementType::kPlanarF32});
+    planar.fill(values);
+    const ByteMap from_planar(byte_shape(channels, kHeight, width, 0, 1, 100));
+    kernels.quantize({planar.ring(), from_planar.ring(), 0, 1, 0.0625f, 100, {0, kHeight}});
+    expect_bytes(from_planar, level);
   });
 }
 

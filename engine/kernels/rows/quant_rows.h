@@ -2,7 +2,7 @@
 // Kernels on quantized maps (engine/layout/map.h): real = scale * (byte - zero); zero points are the
 // maps' own unless a call has one. The contract is that of rows.h, but for: pads hold the zero point (fill_pads), sums are
 // exact integers, and every instruction set gives the same bits. Requantization is one float product
-// (or the sum of two), rounded half to even, plus the zero point, clamped.
+// (or the sum of two), rounded half to even, plus the zero point, clamped; of a convolution below 2^31.
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -61,7 +61,7 @@ struct QuantPoolCall {
 struct QuantAddCall {
   ByteRing a, b, out;  // out may be a or b
   uint32_t block_begin = 0, block_count = 0;
-  float a_scale = 1, b_scale = 1;  // over the output's
+  float a_scale = 1, b_scale = 1;  // over the output's; 0 to kMaxQuantAddScale
   uint8_t low = 0, high = 255;
   RowRange rows;
 };
@@ -75,7 +75,8 @@ struct QuantCopyCall {
   RowRange rows;
 };
 
-// out = clamp(round(in / scale) + zero), and back. Integers as floats: scale 1, zero 0.
+// out = clamp(round(in / scale) + zero), and back. Integers as floats: scale 1, zero 0. The input of the first may be
+// planar.
 struct QuantizeCall {
   RowRing in;
   ByteRing out;

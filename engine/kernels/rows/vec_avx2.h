@@ -103,10 +103,6 @@ inline void expand_eight(const void* halves, float* floats) {
   _mm256_storeu_ps(floats, _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(halves))));
 }
 
-inline Vec load_quarters(const float* p, size_t step) {
-  return {_mm256_set_m128(_mm_loadu_ps(p + step), _mm_loadu_ps(p)),
-          _mm256_set_m128(_mm_loadu_ps(p + 3 * step), _mm_loadu_ps(p + 2 * step))};
-}
 inline Vec load_bytes(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
@@ -121,6 +117,10 @@ inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
   const __m128i bytes =
       _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+inline void store_rounded(uint8_t* p, const Vec (&x)[4], int32_t zero, uint8_t low, uint8_t high) {
+  const Vec least = splat(static_cast<float>(low - zero)), most = splat(static_cast<float>(high - zero));
+  for (int i = 0; i < 4; ++i) store_rounded(p + i * 16, min(max(x[i], least), most), zero);
 }
 
 // Pixels of one block whose sums stay in the 16 registers.

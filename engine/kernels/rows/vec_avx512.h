@@ -95,13 +95,6 @@ inline void expand_eight(const void* halves, float* floats) {
   _mm256_storeu_ps(floats, _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(halves))));
 }
 
-// Four floats each from four places, `step` floats apart.
-inline Vec load_quarters(const float* p, size_t step) {
-  __m512 v = _mm512_zextps128_ps512(_mm_loadu_ps(p));
-  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + step), 1);
-  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 2 * step), 2);
-  return {_mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * step), 3)};
-}
 // Sixteen bytes as floats.
 inline Vec load_bytes(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -111,6 +104,19 @@ inline Vec load_bytes(const uint8_t* p) {
 inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
   const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(x.v), _mm512_set1_epi32(zero));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(whole));
+}
+// Of four neighbouring pixels, clamped to [low, high]. |x| < 2^30.
+inline void store_rounded(uint8_t* p, const Vec (&x)[4], int32_t zero, uint8_t low, uint8_t high) {
+  const auto words = [&](int i) {
+    const __m512i pair =
+        _mm512_packs_epi32(_mm512_cvtps_epi32(x[i].v), _mm512_cvtps_epi32(x[i + 1].v));
+    return _mm512_adds_epi16(pair, _mm512_set1_epi16(static_cast<int16_t>(zero)));
+  };
+  __m512i bytes = _mm512_packus_epi16(words(0), words(2));
+  bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(static_cast<char>(low)));
+  bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(static_cast<char>(high)));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, bytes));
 }
 
 // Pixels of one block whose sums stay in registers, with the taps of a row beside them.

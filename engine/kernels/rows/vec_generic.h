@@ -117,11 +117,6 @@ inline void expand_eight(const void* halves, float* floats) {
 
 #undef CARREL_EACH_PART
 
-inline Vec load_quarters(const float* p, size_t step) {
-  Vec r;
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(&r.part[i], p + static_cast<size_t>(i) * step, sizeof(r.part[i]));
-  return r;
-}
 inline Vec load_bytes(const uint8_t* p) {
   Vec r;
   for (int i = 0; i < 16; ++i) r.part[i / 4][i % 4] = static_cast<float>(p[i]);
@@ -134,6 +129,10 @@ inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
     const float whole = (x.part[i / 4][i % 4] + kShift) - kShift;
     p[i] = static_cast<uint8_t>(static_cast<int32_t>(whole) + zero);
   }
+}
+inline void store_rounded(uint8_t* p, const Vec (&x)[4], int32_t zero, uint8_t low, uint8_t high) {
+  const Vec least = splat(static_cast<float>(low - zero)), most = splat(static_cast<float>(high - zero));
+  for (int i = 0; i < 4; ++i) store_rounded(p + i * 16, min(max(x[i], least), most), zero);
 }
 
 // Pixels of one block whose sums stay in registers: 16 registers of 128 bits on x86-64, 32 on
