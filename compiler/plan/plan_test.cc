@@ -50,6 +50,28 @@ class Net {
     graph.value(x_).type = DType::kU8;
     return *this;
   }
+  Net& quantized_conv(int64_t channels, int64_t kernel) {
+    const Shape in = shape();
+    const int64_t pad = kernel / 2;
+    Attributes a;
+    a.ints["pads"] = {pad, pad, pad, pad};
+    add(OpType::kQConv, {x_, weights({channels, in[1], kernel, kernel}), weights({channels})},
+        {1, channels, in[2], in[3]}, a);
+    graph.value(x_).type = DType::kU8;
+    return *this;
+  }
+  // `scale`: that of the values that lie first in it, those last made.
+  Net& quantized_concat(ValueId with, float scale) {
+    Attributes a;
+    a.ints["axis"] = {1};
+    a.ints["zeros"] = {0, 0};
+    a.floats["scales"] = {scale, 1};
+    Shape out = shape();
+    out[1] += graph.value(with).shape[1];
+    add(OpType::kQConcat, {x_, with}, out, a);
+    graph.value(x_).type = DType::kU8;
+    return *this;
+  }
   Net& dequantize() {
     Attributes a;
     a.floats["scale"] = {0.1f};
@@ -171,6 +193,15 @@ TEST(Plan, ConvolutionsWriteIntoConcatenations) {
     net.conv(channels, 3, 1).concat(first);
     // `first` has another reader: it is copied.
     EXPECT_EQ(count_ops(net.done(), Opcode::kCopy), 1u) << channels;
+  }
+}
+
+TEST(Plan, QuantizedConvolutionsWriteIntoConcatenationsOfTheirScale) {
+  for (const float scale : {1.0f, 0.5f}) {
+    Net net({1, 16, 28, 28});
+    const ValueId first = net.quantize().quantized_conv(32, 1).last();
+    net.quantized_conv(48, 3).quantized_concat(first, scale).dequantize();
+    EXPECT_EQ(count_ops(net.done(), Opcode::kQuantCopy), scale == 1 ? 1u : 2u);
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace carrel::CARREL_ROWS_ISA {
 
-// Neighbouring taps of one kernel row of one input block, seen from pixel x = 0 of the output row.
+// Neighbouring taps of one kernel row of one input block, or of a 1 x 1 kernel, seen from pixel x = 0 of the output row.
 struct QuantRun {
   const uint8_t* in;
   uint32_t quad;  // first one, in the taps of the call
@@ -32,7 +32,7 @@ struct QuantTile {
   size_t in_offset;  // from a run's `in` to the tile's first pixel
   size_t in_stride;  // bytes between input pixels of neighbouring output pixels
   size_t in_row;     // bytes between input rows of neighbouring output rows
-  size_t tap_step;   // bytes between input pixels of neighbouring taps
+  size_t tap_step;   // bytes from a run's tap to the next
   uint8_t* out;      // first pixel, first block
   size_t out_row;    // bytes between output rows
   size_t out_pitch;  // bytes to the next block
@@ -222,34 +222,52 @@ void dot_u8s8_single(const QuantTile& tile) {
 // `Tiles` is the ISA's choice, as in conv_body.h.
 
 // Calls f(input block, kernel row, first kernel column, taps, first quad, quads per tap) for every run of the
-// call's taps, in their order; returns the number of quads.
+// call's taps, in their order; returns the number of quads. The taps of a 1 x 1 kernel are neighbouring blocks.
 template <class F>
 uint32_t each_run(const QuantConvCall& call, F f) {
   const uint32_t width = call.window.kernel_w, area = call.window.kernel_h * width;
+  const uint32_t full = call.in_channels / kLanes;
   uint32_t block = call.tap_begin / area, h = call.tap_begin % area / width;
   uint32_t w = call.tap_begin % area % width, quad = 0;
   for (uint32_t tap = call.tap_begin; tap < call.tap_end; w = 0) {
-    const uint32_t left = call.tap_end - tap, taps = width - w < left ? width - w : left;
-    const uint32_t channels = call.in_channels - block * kLanes;
-    const uint32_t quads = channels < kLanes ? (channels + 3) / 4 : 4;
+    const uint32_t left = call.tap_end - tap;
+    const uint32_t row = area == 1 && block < full ? full - block : width - w;
+    const uint32_t taps = row < left ? row : left;
+    const uint32_t quads = block < full ? 4 : (call.in_channels - full * kLanes + 3) / 4;
     f(block, h, w, taps, quad, quads);
     quad += taps * quads;
     tap += taps;
-    if (++h == call.window.kernel_h) h = 0, ++block;
+    if (area == 1) {
+      block += taps;
+    } else if (++h == call.window.kernel_h) {
+      h = 0, ++block;
+    }
   }
   return quad;
+}
+// Bytes from a run's tap to the next.
+inline size_t run_step(const QuantConvCall& call) {
+  const bool blocks = call.window.kernel_h == 1 && call.window.kernel_w == 1;
+  return blocks ? call.in.shape.block_pitch() : size_t{call.window.dilation_w} * kLanes;
 }
 
 // The runs of output row y that lie inside the input.
 inline uint32_t list_runs(const QuantConvCall& call, uint32_t y, QuantRun* runs) {
+  constexpr uint32_t kKnownRows = 16;  // taller kernels find the others anew for each block
   const Positions inside = positions_in_height(call.window, y, call.in.shape.height);
   const int32_t top = call.window.first_row(y), left = call.window.pad_left;
+  const auto row_at = [&](uint32_t h) -> const uint8_t* {
+    const int32_t row = top + static_cast<int32_t>(h * call.window.dilation_h);
+    return call.in.pixel(static_cast<uint32_t>(row), -left, call.in_block);
+  };
+  const uint8_t* known[kKnownRows];
+  for (uint32_t h = inside.begin; h < inside.end && h < kKnownRows; ++h) known[h] = row_at(h);
+  const size_t pitch = call.in.shape.block_pitch();
   uint32_t count = 0;
   each_run(call, [&](uint32_t block, uint32_t h, uint32_t w, uint32_t taps, uint32_t quad, uint32_t quads) {
     if (h < inside.begin || h >= inside.end) return;
-    const uint32_t row = static_cast<uint32_t>(top + static_cast<int32_t>(h * call.window.dilation_h));
-    const int32_t x = static_cast<int32_t>(w * call.window.dilation_w) - left;
-    runs[count++] = {call.in.pixel(row, x, call.in_block + block), quad,
+    const uint8_t* row = h < kKnownRows ? known[h] : row_at(h);
+    runs[count++] = {row + block * pitch + size_t{w} * call.window.dilation_w * kLanes, quad,
                      static_cast<uint16_t>(taps), static_cast<uint16_t>(quads)};
   });
   return count;
@@ -360,7 +378,7 @@ void quant_panel(const QuantConvCall& call, const QuantStep& step, uint32_t pane
     tile.multipliers = reinterpret_cast<const float*>(multipliers) + h * kLanes;
     tile.in_stride = size_t{call.window.stride_w} * kLanes;
     tile.in_row = size_t{call.window.stride_h} * call.in.shape.row_bytes();
-    tile.tap_step = size_t{call.window.dilation_w} * kLanes;
+    tile.tap_step = run_step(call);
     tile.out = call.out.pixel(step.y, 0, call.out_block + panel * (kPanelWidth / kLanes) + h);
     tile.out_row = call.out.shape.row_bytes();
     tile.out_pitch = call.out.shape.block_pitch();

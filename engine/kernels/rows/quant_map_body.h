@@ -91,41 +91,66 @@ inline void each_tap(const QuantPoolRow& row, uint32_t x, Positions columns, F f
   }
 }
 
-// The maximum over kColumns neighbouring pixels of each of the window's rows.
-template <uint32_t kColumns>
-inline Bytes max_of_window(const QuantPoolRow& row, size_t in_offset) {
-  Bytes most = {};
-  for (uint32_t h = row.rows.begin; h < row.rows.end; ++h) {
-    const uint8_t* in = row.inputs[h] + in_offset;
-    CARREL_UNROLL
-    for (uint32_t v = 0; v < kColumns; ++v) {
-      const Bytes b = load_block(in + v * kLanes);
-      most = most > b ? most : b;
-    }
-  }
-  return most;
-}
-
 inline Bytes max_at(const QuantPoolRow& row, uint32_t x) {
-  const Window& w = row.call->window;
   uint32_t counted;
-  const Positions columns = pool_columns(*row.call, x, &counted);
-  if (w.dilation_w == 1 && w.kernel_h <= kMaxPoolRows && columns.begin == 0) {
-    const size_t in_offset = (size_t{x} * w.stride_w - w.pad_left) * kLanes;
-    if (columns.end == 3) return max_of_window<3>(row, in_offset);
-    if (columns.end == 2) return max_of_window<2>(row, in_offset);
-  }
   Bytes most = {};
-  each_tap(row, x, columns, [&](const uint8_t* in) {
+  each_tap(row, x, pool_columns(*row.call, x, &counted), [&](const uint8_t* in) {
     const Bytes b = load_block(in);
     most = most > b ? most : b;
   });
   return most;
 }
 
+// Output pixels [begin, end), whose windows are kRows x kColumns neighbouring pixels of the input.
+template <uint32_t kRows, uint32_t kColumns>
+void max_of_windows(const QuantPoolRow& row, uint32_t begin, uint32_t end, uint8_t* out) {
+  const Window& w = row.call->window;
+  const size_t step = size_t{w.stride_w} * kLanes;
+  size_t at = begin * step - size_t{w.pad_left} * kLanes;
+  const uint8_t* in[kRows];
+  for (uint32_t h = 0; h < kRows; ++h) in[h] = row.inputs[row.rows.begin + h];
+  for (size_t x = begin; x < end; ++x, at += step) {
+    Bytes most = {};
+    CARREL_UNROLL
+    for (uint32_t h = 0; h < kRows; ++h) {
+      CARREL_UNROLL
+      for (uint32_t v = 0; v < kColumns; ++v) {
+        const Bytes b = load_block(in[h] + at + v * kLanes);
+        most = most > b ? most : b;
+      }
+    }
+    store_block(out + x * kLanes, most);
+  }
+}
+using MaxOfWindowsFn = void (*)(const QuantPoolRow&, uint32_t, uint32_t, uint8_t*);
+// nullptr: a window of another kind.
+inline MaxOfWindowsFn pick_max_of_windows(const QuantPoolRow& row) {
+  const Window& w = row.call->window;
+  const uint32_t rows = row.rows.end - row.rows.begin;
+  if (w.dilation_w != 1 || w.kernel_h > kMaxPoolRows) return nullptr;
+  if (w.kernel_w == 2 && rows == 2) return max_of_windows<2, 2>;
+  if (w.kernel_w == 3 && rows == 2) return max_of_windows<2, 3>;
+  if (w.kernel_w == 3 && rows == 3) return max_of_windows<3, 3>;
+  return nullptr;
+}
+
 inline void max_pool_row(const QuantPoolRow& row) {
-  uint8_t* out = row.call->out.pixel(row.y, 0, row.block);
-  for (uint32_t x = 0; x < row.call->out.shape.width; ++x) store_block(out + size_t{x} * kLanes, max_at(row, x));
+  const QuantPoolCall& call = *row.call;
+  const Window& w = call.window;
+  const uint32_t width = call.out.shape.width;
+  uint8_t* out = call.out.pixel(row.y, 0, row.block);
+  const MaxOfWindowsFn inner = pick_max_of_windows(row);
+  uint32_t x = 0;
+  if (inner != nullptr) {
+    // Output pixels [begin, end) have all of their columns inside the input.
+    const uint32_t begin = (w.pad_left + w.stride_w - 1u) / w.stride_w;
+    const uint32_t reach = call.in.shape.width + w.pad_left;
+    const uint32_t all = reach < w.kernel_w ? 0 : (reach - w.kernel_w) / w.stride_w + 1;
+    const uint32_t end = all < width ? all : width;
+    for (; x < begin && x < width; ++x) store_block(out + size_t{x} * kLanes, max_at(row, x));
+    if (x < end) inner(row, x, end, out), x = end;
+  }
+  for (; x < width; ++x) store_block(out + size_t{x} * kLanes, max_at(row, x));
 }
 
 inline void average_pool_row(const QuantPoolRow& row) {
@@ -163,7 +188,7 @@ void quant_add(const QuantAddCall& call) {
     const uint8_t* b = call.b.pixel(y, 0, block);
     uint8_t* out = call.out.pixel(y, 0, block);
     const auto sum = [&](size_t i) {
-      return (load_bytes(a + i) - a_zero) * a_scale + (load_bytes(b + i) - b_zero) * b_scale;
+      return load_levels(a + i, a_zero) * a_scale + load_levels(b + i, b_zero) * b_scale;
     };
     const size_t bytes = size_t{call.out.shape.width} * kLanes;
     size_t i = 0;

@@ -108,6 +108,7 @@ inline Vec load_bytes(const uint8_t* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
           _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
 }
+inline Vec load_levels(const uint8_t* p, Vec zero) { return load_bytes(p) - zero; }
 inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
   const __m256i shift = _mm256_set1_epi32(zero);
   const __m256i a = _mm256_add_epi32(_mm256_cvtps_epi32(x.a), shift);

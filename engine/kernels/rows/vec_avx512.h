@@ -100,6 +100,14 @@ inline Vec load_bytes(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
 }
+// The same less a zero point. A byte below the bits of 2^23 is 2^23 + byte.
+inline Vec load_levels(const uint8_t* p, Vec zero) {
+  const __m512i four = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i bits =
+      _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b000000), 0x1111111111111111u, four, lanes);
+  return {_mm512_sub_ps(_mm512_castsi512_ps(bits), _mm512_add_ps(zero.v, _mm512_set1_ps(0x1p23f)))};
+}
 // Rounded half to even, plus `zero`; the results are bytes.
 inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
   const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(x.v), _mm512_set1_epi32(zero));

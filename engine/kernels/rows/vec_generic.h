@@ -122,6 +122,7 @@ inline Vec load_bytes(const uint8_t* p) {
   for (int i = 0; i < 16; ++i) r.part[i / 4][i % 4] = static_cast<float>(p[i]);
   return r;
 }
+inline Vec load_levels(const uint8_t* p, Vec zero) { return load_bytes(p) - zero; }
 // |x| is below 2^22, where adding 1.5 * 2^23 rounds half to even.
 inline void store_rounded(uint8_t* p, Vec x, int32_t zero) {
   constexpr float kShift = 12582912.0f;

@@ -13,8 +13,11 @@ struct Positions {
 // Those of `count` positions whose input coordinate start + i * dilation lies in [low, high).
 inline Positions positions_inside(int32_t start, int32_t count, int32_t dilation, int32_t low,
                                   int32_t high) {
-  const int32_t begin = start < low ? (low - start + dilation - 1) / dilation : 0;
-  int32_t end = high <= start ? 0 : (high - start + dilation - 1) / dilation;
+  const auto steps = [&](int32_t distance) {
+    return dilation == 1 ? distance : (distance + dilation - 1) / dilation;
+  };
+  const int32_t begin = start < low ? steps(low - start) : 0;
+  int32_t end = high <= start ? 0 : steps(high - start);
   end = end < count ? end : count;
   return {static_cast<uint32_t>(begin), static_cast<uint32_t>(end < begin ? begin : end)};
 }
