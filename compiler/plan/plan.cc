@@ -31,6 +31,8 @@ ScheduleLimits limits_of(Strategy strategy, uint64_t arena_bytes) {
 // Room for the sums of a quantized convolution whose panels are cut: enough rows that fetching tiles again for the next
 // ones is cheap.
 constexpr uint64_t kQuantSumsBytes = 64 * 1024;
+// Panels of quantized convolutions up to this size are held whole instead: 512 channels under 3 x 3 weights.
+constexpr uint64_t kQuantPanelBytes = 160 * 1024;
 
 // What a thread's tile buffer must hold for `layer`.
 Result<uint64_t> tile_buffer_for(const LayerGraph& graph, const Layer& layer, Strategy strategy) {
@@ -45,7 +47,9 @@ Result<uint64_t> tile_buffer_for(const LayerGraph& graph, const Layer& layer, St
   if (!quantized(layer.weights.kind) || !needs_quant_sums(op, grid)) return round_up(tile, 64);
   const MapShape& out = graph.tensors[static_cast<size_t>(layer.outputs[0])].map;
   const uint64_t least = quant_sums_bytes(1, out.width), most = quant_sums_bytes(out.height, out.width);
-  return round_up(tile + std::clamp(kQuantSumsBytes, least, most), 64);
+  const uint64_t with_sums = tile + std::clamp(kQuantSumsBytes, least, most);
+  const bool holds = holds_quant_panels(op, grid, out, kQuantPanelBytes);
+  return round_up(holds ? std::max(with_sums, quant_panel_buffer_bytes(grid)) : with_sums, 64);
 }
 
 // Everything about a request that does not depend on the budget.

@@ -76,6 +76,17 @@ bool needs_quant_sums(const OpDesc& op, const TileGrid& grid) {
          ceil_div(op.in_channels, kLanes) * op.window.kernel_h > kMaxQuantRuns;
 }
 
+uint64_t quant_panel_buffer_bytes(const TileGrid& grid) {
+  return tile_expanded_offset(grid, grid.chunks_per_panel) + 64;
+}
+
+bool holds_quant_panels(const OpDesc& op, const TileGrid& grid, const MapShape& out, uint64_t tile_buffer_bytes) {
+  OpDesc resident = op;
+  resident.weights = WeightsMode::kResident;
+  return op.weights == WeightsMode::kStreamed && (out.height > 1 || out.width > 1) &&
+         !needs_quant_sums(resident, grid) && quant_panel_buffer_bytes(grid) <= tile_buffer_bytes;
+}
+
 uint64_t runtime_reserve_bytes(uint32_t threads) {
   const uint64_t workers = threads > 1 ? threads - 1 : 0;
   return kMainStackReserve + kStaticReserve + kStateReserve + workers * kWorkerStackReserve;

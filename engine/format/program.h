@@ -216,6 +216,11 @@ inline MapShape map_shape(const TensorDesc& t) {
 }
 // Whether a kQuantConv goes through its weights tile by tile with sums in the tile buffer, or whole panels at a time.
 bool needs_quant_sums(const OpDesc& op, const TileGrid& grid);
+// Whether a streamed kQuantConv whose panels are cut has them in the tile buffer in one piece instead, so that it needs
+// no sums: where a buffer has the room and several pixels of `out` share the panel.
+bool holds_quant_panels(const OpDesc& op, const TileGrid& grid, const MapShape& out, uint64_t tile_buffer_bytes);
+// What it asks for: a panel and room for a tag.
+uint64_t quant_panel_buffer_bytes(const TileGrid& grid);
 
 // Structure only: magic, version, counts against the blob's size. `blob` is 8-byte aligned and trusted memory.
 Result<ProgramView> parse_program(std::span<const std::byte> blob);

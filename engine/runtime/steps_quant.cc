@@ -14,7 +14,7 @@ uint32_t groups_of(RowRange rows, uint32_t group_rows) { return (count_of(rows) 
 
 }  // namespace
 
-// A convolution's weights as the steps go through them. With sums, a panel's tiles follow one another for a group of
+// A convolution's weights as the steps go through them: whole panels, if they fit the tile buffer. With sums, a panel's tiles follow one another for a group of
 // rows, as many as the sums have room for; streamed tiles are fetched again for the next group.
 struct Executor::QuantConvPlan {
   const OpDesc& op;
@@ -35,13 +35,14 @@ Status Executor::quant_tile(const QuantConvPlan& plan, uint32_t thread, uint32_t
   call->panel_count = info.panel_count;
   call->tap_begin = info.tap_begin;
   call->tap_end = info.tap_end;
-  if (plan.streamed) {
-    CARREL_RETURN_IF_ERROR(parts_.tiles->fetch(plan.stream, plan.grid, tile, plan.buffers[thread], true));
-    call->weights = plan.buffers[thread];
-  } else {
-    call->weights = plan.resident + tile_expanded_offset(plan.grid, tile);
-    // A resident panel lies in one piece.
-    if (!plan.with_sums) call->tap_end = plan.grid.taps;
+  call->weights = plan.streamed ? plan.buffers[thread] : plan.resident + tile_expanded_offset(plan.grid, tile);
+  // Without sums a panel lies in one piece.
+  if (!plan.with_sums) call->tap_end = plan.grid.taps;
+  const uint32_t tiles = plan.with_sums ? 1 : plan.grid.chunks_per_panel;
+  std::byte* to = plan.buffers[thread];
+  for (uint32_t t = tile; plan.streamed && t < tile + tiles; ++t) {
+    CARREL_RETURN_IF_ERROR(parts_.tiles->fetch(plan.stream, plan.grid, t, to, true));
+    to += tile_info(plan.grid, t).expanded_bytes;
   }
   parts_.kernels->quant_conv(*call);
   return ok_status();
@@ -72,7 +73,10 @@ Status Executor::quant_units(const QuantConvPlan& plan, uint32_t thread, RowRang
 Status Executor::quant_conv(const OpDesc& op, RowRange rows) {
   const StreamDesc& stream = program_.streams[op.stream];
   CARREL_ASSIGN(const TileGrid grid, make_tile_grid(stream.shape));
-  QuantConvPlan plan{op, bytes(op.in0), bytes(op.out), stream, grid, op.weights == WeightsMode::kStreamed, needs_quant_sums(op, grid),
+  const ByteRing out = bytes(op.out);
+  const bool with_sums = needs_quant_sums(op, grid) &&
+                         !holds_quant_panels(op, grid, out.shape, program_.header->tile_buffer_bytes);
+  QuantConvPlan plan{op, bytes(op.in0), out, stream, grid, op.weights == WeightsMode::kStreamed, with_sums,
                      grid.tile_count / grid.chunks_per_panel, count_of(rows), nullptr, {}, 0};
   const ConvSplit split =
       choose_split(plan.units, rows, plan.out.shape.width, parts_.workers->threads(), plan.streamed);

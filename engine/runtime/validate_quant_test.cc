@@ -1,6 +1,7 @@
 // Programs with quantized operators that must be refused, one rule at a time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -82,6 +83,23 @@ TEST(ValidateQuant, RefusesBrokenOperators) {
     breakage.apply(p);
     EXPECT_FALSE(validate(p).ok()) << breakage.what;
   }
+}
+
+TEST(ValidateQuant, RunsWithWholePanelsInTheTileBuffer) {
+  const P p = quant_operators();
+  const OpDesc& conv = *std::find_if(p.ops.begin(), p.ops.end(), [](const OpDesc& op) {
+    return op.opcode == Opcode::kQuantConv && op.weights == WeightsMode::kStreamed;
+  });
+  const TileGrid grid = *make_tile_grid(p.streams[conv.stream].shape);
+  std::vector<std::byte> blob = p.blob(1, isa_level(detect_cpu()));
+  ProgramHeader* h = reinterpret_cast<ProgramHeader*>(blob.data());
+  const MapShape out = map_shape(p.tensors[conv.out]);
+  EXPECT_FALSE(holds_quant_panels(conv, grid, out, h->tile_buffer_bytes));
+  const uint64_t more = quant_panel_buffer_bytes(grid) - h->tile_buffer_bytes;
+  h->tile_buffer_bytes += static_cast<uint32_t>(more);
+  h->planned_peak_bytes += more;
+  EXPECT_TRUE(holds_quant_panels(conv, grid, out, h->tile_buffer_bytes));
+  EXPECT_EQ(run_in_sandbox(blob), SandboxResult::kRan);
 }
 
 TEST(ValidateQuant, RefusesTileBuffersWithoutRoomForSums) {

@@ -178,7 +178,8 @@ void dot_u8s8_tile(const QuantTile& tile) {
   finish_sums<kRows, kWidth>(tile, sum);
 }
 
-// One output pixel: every quad of a tap has sums of its own, so the processor overlaps them.
+// One output pixel: every quad of a tap has sums of its own, so the processor overlaps them. From the last tap to the
+// first: of a tile that was decrypted just now, the end is nearest.
 template <int kBlocks>
 void dot_u8s8_single(const QuantTile& tile) {
   const size_t quad_bytes = kBlocks == 2 ? 128 : tile.quad_bytes;
@@ -189,10 +190,11 @@ void dot_u8s8_single(const QuantTile& tile) {
     if (tile.partial != nullptr) part[0][b] = part[0][b] + load_sums(tile.partial + b * 16);
     part[1][b] = part[2][b] = part[3][b] = no_sums();
   }
-  for (const QuantRun *run = tile.runs, *end = run + tile.run_count; run != end; ++run) {
-    const uint8_t* in = run->in;
-    const std::byte* weights = tile.weights + size_t{run->quad} * quad_bytes;
-    for (uint32_t t = run->taps; t > 0; --t, in += tile.tap_step) {
+  for (const QuantRun* run = tile.runs + tile.run_count; run != tile.runs;) {
+    --run;
+    for (uint32_t t = run->taps; t-- > 0;) {
+      const uint8_t* in = run->in + t * tile.tap_step;
+      const std::byte* weights = tile.weights + (run->quad + size_t{t} * run->quads) * quad_bytes;
       if (run->quads < 4) {
         for (uint32_t q = 0; q < run->quads; ++q, weights += quad_bytes) {
           CARREL_UNROLL
