@@ -36,7 +36,10 @@ template <int kPixels>
     sum[i][0] = _mm256_loadu_ps(from);
     sum[i][1] = _mm256_loadu_ps(from + 8);
   }
-  if (tile.residual == nullptr) return;
+}
+
+template <int kPixels>
+[[gnu::always_inline]] inline void add_residual(const ConvTile& tile, __m256 (&sum)[kPixels][2]) {
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {
     sum[i][0] = _mm256_add_ps(sum[i][0], _mm256_loadu_ps(tile.residual + i * 16));
@@ -49,6 +52,7 @@ template <int kPixels>
   // GCC otherwise keeps the sums in memory because of the arithmetic that follows.
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) asm volatile("" : "+v"(sum[i][0]), "+v"(sum[i][1]));
+  if (tile.residual != nullptr) add_residual(tile, sum);
   const __m256 low = _mm256_set1_ps(tile.low), high = _mm256_set1_ps(tile.high);
   CARREL_UNROLL
   for (int i = 0; i < kPixels; ++i) {

@@ -54,6 +54,44 @@ template <int kWidth, int kPixels, int kBlocks>
   }
 }
 
+template <int kWidth, int kPixels, int kBlocks, class Clamp>
+[[gnu::always_inline]] inline void store_sums(const ConvTile& tile, const __m512 (&sum)[kPixels][kBlocks],
+                                              Clamp clamp) {
+  const size_t row = tile.out_row;
+  float* out[kBlocks] = {tile.out};
+  if constexpr (kBlocks == 2) out[1] = tile.out + tile.out_pitch;
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) {
+    CARREL_UNROLL
+    for (int b = 0; b < kBlocks; ++b) {
+      _mm512_storeu_ps(out[b] + pixel_offset<kWidth>(i, 16, row), clamp(sum[i][b]));
+    }
+  }
+}
+
+template <int kWidth, int kPixels, int kBlocks>
+[[gnu::always_inline]] inline void prefetch_residual(const ConvTile& tile) {
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) {
+    CARREL_UNROLL
+    for (int b = 0; b < kBlocks; ++b) {
+      __builtin_prefetch(tile.residual + pixel_offset<kWidth>(i, 16, tile.residual_row) +
+                          static_cast<size_t>(b) * tile.residual_pitch);
+      __builtin_prefetch(tile.out + pixel_offset<kWidth>(i, 16, tile.out_row) +
+                          static_cast<size_t>(b) * tile.out_pitch, 1);
+    }
+  }
+}
+
+// What the products after these read.
+template <int kWidth, int kPixels>
+[[gnu::always_inline]] inline void prefetch_pixels(const float* in, size_t stride, size_t row) {
+  // GCC otherwise keeps an address for each pixel on the stack.
+  asm("" : "+r"(in));
+  CARREL_UNROLL
+  for (int i = 0; i < kPixels; ++i) __builtin_prefetch(in + pixel_offset<kWidth>(i, stride, row));
+}
+
 // kRows x kWidth pixels. kStride: floats between input pixels, 0 if known only at run time. Strides
 // below 16 are those of planar maps, whose taps are single rows.
 template <int kRows, int kWidth, int kBlocks, int kStride>
@@ -71,7 +109,7 @@ void dot_f32_tile(const ConvTile& tile) {
       sum[i][b] = _mm512_loadu_ps(from);
     }
   }
-  if (tile.residual != nullptr) add_residual<kWidth>(tile, sum);
+  if (tile.residual != nullptr) prefetch_residual<kWidth, kPixels, kBlocks>(tile);
   for (const ConvTap *tap = tile.taps, *end = tap + tile.tap_count; tap != end; ++tap) {
     const float* in = tap->in + tile.in_offset;
     const float* weights = tile.weights + size_t{tap->weight_row} * (kBlocks * 16);
@@ -79,16 +117,16 @@ void dot_f32_tile(const ConvTile& tile) {
       multiply_rows<1, kWidth>(in, stride, tile.in_row, weights, sum);
       continue;
     }
-    uint32_t rows = tap->rows;
-    for (; rows >= 4; rows -= 4, in += 4, weights += 4 * kBlocks * 16) {
-      multiply_rows<4, kWidth>(in, stride, tile.in_row, weights, sum);
+    if (tile.ahead != 0) prefetch_pixels<kWidth, kPixels>(in + tile.ahead, stride, tile.in_row);
+    if (tap->rows == 16) {
+      for (int k = 0; k < 16; k += 4, in += 4, weights += 4 * kBlocks * 16) {
+        multiply_rows<4, kWidth>(in, stride, tile.in_row, weights, sum);
+      }
+      continue;
     }
-    if (rows & 2) {
-      multiply_rows<2, kWidth>(in, stride, tile.in_row, weights, sum);
-      in += 2;
-      weights += 2 * kBlocks * 16;
+    for (uint32_t k = 0; k < tap->rows; ++k, ++in, weights += kBlocks * 16) {
+      multiply_rows<1, kWidth>(in, stride, tile.in_row, weights, sum);
     }
-    if (rows & 1) multiply_rows<1, kWidth>(in, stride, tile.in_row, weights, sum);
   }
   // GCC otherwise keeps the sums in memory because of the arithmetic that follows (70 instead of
   // 100 % of peak).
@@ -97,15 +135,15 @@ void dot_f32_tile(const ConvTile& tile) {
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) asm volatile("" : "+v"(sum[i][b]));
   }
-  const __m512 low = _mm512_set1_ps(tile.low), high = _mm512_set1_ps(tile.high);
-  CARREL_UNROLL
-  for (int i = 0; i < kPixels; ++i) {
-    CARREL_UNROLL
-    for (int b = 0; b < kBlocks; ++b) {
-      float* to = tile.out + pixel_offset<kWidth>(i, 16, tile.out_row) +
-                  static_cast<size_t>(b) * tile.out_pitch;
-      _mm512_storeu_ps(to, _mm512_min_ps(high, _mm512_max_ps(low, sum[i][b])));
-    }
+  if (tile.residual != nullptr) add_residual<kWidth>(tile, sum);
+  if (tile.high != std::numeric_limits<float>::infinity()) {
+    store_sums<kWidth>(tile, sum, [low = _mm512_set1_ps(tile.low), high = _mm512_set1_ps(tile.high)](__m512 x) {
+      return _mm512_min_ps(high, _mm512_max_ps(low, x));
+    });
+  } else if (tile.low != -std::numeric_limits<float>::infinity()) {
+    store_sums<kWidth>(tile, sum, [low = _mm512_set1_ps(tile.low)](__m512 x) { return _mm512_max_ps(low, x); });
+  } else {
+    store_sums<kWidth>(tile, sum, [](__m512 x) { return x; });
   }
 }
 
@@ -118,7 +156,6 @@ void dot_f32_single(const ConvTile& tile) {
     sum[0][b] = _mm512_loadu_ps(tile.bias ? tile.bias + b * 16
                                           : tile.out + static_cast<size_t>(b) * tile.out_pitch);
   }
-  if (tile.residual != nullptr) add_residual<1>(tile, sum);
   for (const ConvTap *tap = tile.taps, *end = tap + tile.tap_count; tap != end; ++tap) {
     const float* weights = tile.weights + size_t{tap->weight_row} * (kBlocks * 16);
     __m512 part[1][kBlocks];
@@ -134,6 +171,7 @@ void dot_f32_single(const ConvTile& tile) {
     CARREL_UNROLL
     for (int b = 0; b < kBlocks; ++b) sum[0][b] = _mm512_add_ps(sum[0][b], part[0][b]);
   }
+  if (tile.residual != nullptr) add_residual<1>(tile, sum);
   const __m512 low = _mm512_set1_ps(tile.low), high = _mm512_set1_ps(tile.high);
   CARREL_UNROLL
   for (int b = 0; b < kBlocks; ++b) {

@@ -34,18 +34,24 @@ struct ConvTile {
   const float* bias;     // nullptr: go on from out
   size_t in_offset;      // from a tap's `in` to the tile's first pixel
   size_t in_stride;      // floats between input pixels of neighbouring output pixels
+  size_t ahead;          // floats from what is read to what is prefetched meanwhile; 0: nothing
   size_t in_row;         // floats between input rows of neighbouring output rows
   size_t out_row;        // floats between output rows
   float* out;            // first pixel, first block
   size_t out_pitch;      // floats to the next block
   float low, high;       // clamp: the fused Relu and Clip
-  const float* residual;  // with the bias only: first pixel, first block; nullptr: none
+  const float* residual;  // added last; first pixel, first block; nullptr: none
   size_t residual_row, residual_pitch;
 
-  void advance(size_t in, size_t out_floats, size_t residual_floats) {
-    in_offset += in;
-    out += out_floats;
-    if (residual != nullptr) residual += residual_floats;
+  void advance_pixels(uint32_t count) {
+    in_offset += count * in_stride;
+    out += size_t{count} * kLanes;
+    if (residual != nullptr) residual += size_t{count} * kLanes;
+  }
+  void advance_rows(uint32_t count) {
+    in_offset += count * in_row;
+    out += count * out_row;
+    if (residual != nullptr) residual += count * residual_row;
   }
 };
 using ConvTileFn = void (*)(const ConvTile&);
@@ -146,38 +152,42 @@ inline size_t conv_weight_rows(const ConvCall& call) {
   return before(call.tap_end) - before(call.tap_begin);
 }
 
-// All tiles of one panel, or half of one, in one output row of `width` pixels.
+// A row's cut into tiles of nearly equal width.
 template <class Tiles>
-void conv_row(ConvTile tile, uint32_t blocks, uint32_t width) {
-  const uint32_t most = Tiles::max_pixels(tile.in_stride);
-  const uint32_t count = (width + most - 1) / most;
-  const uint32_t pixels = width / count, longer = width % count;
-  const ConvTileFn wide = Tiles::pick(pixels + (longer != 0), blocks, tile.in_stride);
-  const ConvTileFn narrow = Tiles::pick(pixels, blocks, tile.in_stride);
-  for (uint32_t i = 0; i < count; ++i) {
-    (i < longer ? wide : narrow)(tile);
-    const uint32_t done = pixels + (i < longer);
-    tile.advance(done * tile.in_stride, size_t{done} * kLanes, size_t{done} * kLanes);
+class RowCut {
+ public:
+  RowCut(uint32_t width, uint32_t blocks, size_t in_stride) {
+    const uint32_t most = Tiles::max_pixels(in_stride);
+    count_ = (width + most - 1) / most;
+    pixels_ = width / count_;
+    longer_ = width % count_;
+    narrow_ = Tiles::pick(pixels_, blocks, in_stride);
+    wide_ = longer_ == 0 ? narrow_ : Tiles::pick(pixels_ + 1, blocks, in_stride);
   }
-}
+  void run(ConvTile tile) const {
+    for (uint32_t i = 0; i < longer_; ++i, tile.advance_pixels(pixels_ + 1)) wide_(tile);
+    for (uint32_t i = longer_; i < count_; ++i, tile.advance_pixels(pixels_)) narrow_(tile);
+  }
 
-// The same in `rows` output rows.
+ private:
+  uint32_t count_, pixels_, longer_;
+  ConvTileFn wide_, narrow_;
+};
+
+// All tiles of one panel, or half of one, in `rows` output rows.
 template <class Tiles>
 void conv_tiles(const ConvCall& call, ConvTile tile, uint32_t blocks, uint32_t rows) {
   const MapShape& shape = call.out.shape;
   if (shape.width == 1 && shape.height == 1) return Tiles::single(blocks)(tile);
   const uint32_t at_once = Tiles::rows_at_once(shape.width, tile.in_stride);
-  for (uint32_t done = 0; done < rows;) {
-    const bool together = at_once > 1 && rows - done >= at_once;
-    if (together) {
-      Tiles::pick_rows(shape.width, blocks, tile.in_stride)(tile);
-    } else {
-      conv_row<Tiles>(tile, blocks, shape.width);
-    }
-    const uint32_t step = together ? at_once : 1;
-    tile.advance(step * tile.in_row, step * tile.out_row, step * tile.residual_row);
-    done += step;
+  uint32_t done = 0;
+  if (at_once > 1 && rows >= at_once) {
+    const ConvTileFn together = Tiles::pick_rows(shape.width, blocks, tile.in_stride);
+    for (; rows - done >= at_once; done += at_once, tile.advance_rows(at_once)) together(tile);
   }
+  if (done == rows) return;
+  const RowCut<Tiles> cut(shape.width, blocks, tile.in_stride);
+  for (; done < rows; ++done, tile.advance_rows(1)) cut.run(tile);
 }
 
 // The listed taps of `rows` output rows from y on, for all panels of the call.
@@ -211,13 +221,14 @@ void conv_panels(const ConvCall& call, const ConvStep& step) {
                              start ? weights + h * kLanes : nullptr,
                              0,
                              call.window.stride_w * column_floats(call.in.shape),
+                             0,
                              size_t{call.window.stride_h} * call.in.shape.row_floats(),
                              shape.row_floats(),
                              out,
                              shape.block_pitch(),
                              finished ? clamp.low : -kInfinity,
                              finished ? clamp.high : kInfinity,
-                             start && call.residual.base != nullptr
+                             finished && call.residual.base != nullptr
                                  ? call.residual.pixel(step.y, 0, block)
                                  : nullptr,
                              call.residual.shape.row_floats(),

@@ -23,8 +23,7 @@ template <int kPixels>
 template <int kPixels>
 [[gnu::always_inline]] inline void load_sums(const ConvTile& tile, Float4 (&sum)[kPixels][4]) {
   for (int i = 0; i < kPixels; ++i) {
-    Vec from = load(tile.bias ? tile.bias : tile.out + i * 16);
-    if (tile.residual != nullptr) from = from + load(tile.residual + i * 16);
+    const Vec from = load(tile.bias ? tile.bias : tile.out + i * 16);
     for (int j = 0; j < 4; ++j) sum[i][j] = from.part[j];
   }
 }
@@ -32,7 +31,8 @@ template <int kPixels>
 template <int kPixels>
 [[gnu::always_inline]] inline void store_sums(const ConvTile& tile, Float4 (&sum)[kPixels][4]) {
   for (int i = 0; i < kPixels; ++i) {
-    const Vec total = {{sum[i][0], sum[i][1], sum[i][2], sum[i][3]}};
+    Vec total = {{sum[i][0], sum[i][1], sum[i][2], sum[i][3]}};
+    if (tile.residual != nullptr) total = total + load(tile.residual + i * 16);
     store(tile.out + i * 16, clamped(splat(tile.low), splat(tile.high), total));
   }
 }

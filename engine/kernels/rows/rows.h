@@ -25,8 +25,8 @@
 namespace carrel {
 
 // out[oc, y, x] (+)= sum over taps [tap_begin, tap_end) of w * in. tap_begin == 0: starts from the
-// bias, plus the residual if there is one; else continues from what `out` holds. tap_end == taps: the
-// activation is applied. `in` may be planar: in_block 0, in_channels at most its channels.
+// bias; else continues from what `out` holds. tap_end == taps: the residual, if there is one, is added
+// and the activation applied. `in` may be planar: in_block 0, in_channels at most its channels.
 struct ConvCall {
   RowRing in, out;
   uint32_t in_block = 0;      // first input block of the group

@@ -20,6 +20,7 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                    left < kLanes ? left : kLanes};
   }
   const uint32_t blocks = call.width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
+  const RowCut<Tiles> cut(static_cast<uint32_t>(tiles), blocks, kLanes);
   for (uint32_t point = 0; point < planes.points(); ++point) {
     for (uint32_t h = 0; h < call.width / kLanes; h += blocks) {
       ConvTile tile = {taps,
@@ -29,6 +30,7 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                        call.first ? kZeros : nullptr,
                        point * planes.input_pitch(),
                        kLanes,
+                       planes.input_pitch(),
                        0,
                        0,
                        call.product + point * planes.product_pitch() + h * tiles * kLanes,
@@ -38,7 +40,7 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                        nullptr,
                        0,
                        0};
-      conv_row<Tiles>(tile, blocks, static_cast<uint32_t>(tiles));
+      cut.run(tile);
     }
   }
 }
