@@ -197,7 +197,19 @@ CARREL_INLINE void prefetch_step(const std::byte* in) {
   }
 }
 
+// The same of at most four blocks.
+CARREL_INLINE void hash_lane(State* s, __m512i cipher, size_t blocks) {
+  Product sum = {};
+  const __m512i x = _mm512_xor_si512(reflect(cipher), _mm512_zextsi128_si512(s->hash));
+  multiply_add(&sum, x, powers(s->key, blocks, 0));
+  s->hash = reduce(sum);
+}
+
 State hash_aad(State s, const std::byte* aad, size_t bytes) {
+  if (bytes != 0 && bytes <= kLaneBytes) {
+    hash_lane(&s, _mm512_maskz_loadu_epi8(lane_mask(bytes, 0), aad), (bytes + kBlockBytes - 1) / kBlockBytes);
+    return s;
+  }
   while (bytes != 0) {
     const size_t take = bytes < kStepBytes ? bytes : kStepBytes;
     Lanes lanes;
@@ -232,9 +244,7 @@ State start(const GcmMessage& m) {
 void finish(const GcmMessage& m, State s) {
   const __m128i lengths =
       _mm_set_epi64x(static_cast<int64_t>(m.aad_bytes * 8), static_cast<int64_t>(m.bytes * 8));
-  Lanes lanes = {};
-  lanes.v[0] = _mm512_zextsi128_si512(reflect(lengths));
-  hash_lanes(&s, lanes, 1);
+  hash_lane(&s, _mm512_zextsi128_si512(reflect(lengths)), 1);
   const __m128i tag = _mm_xor_si128(reflect(s.hash), encrypt_block(s.key, first_counter(m)));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(m.tag), tag);
 }

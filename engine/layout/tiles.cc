@@ -24,6 +24,11 @@ uint32_t element_bytes(const WeightsShape& shape) {
   return half ? 2 : 4;
 }
 
+// Tiles are not expanded, and their sizes are multiples of 64.
+bool stored_as_read(const WeightsShape& shape) {
+  return shape.kind == WeightsKind::kDense || (shape.kind == WeightsKind::kConv && shape.stored == StoredType::kF32);
+}
+
 // Bytes of a panel before its taps.
 uint64_t head_bytes(const WeightsShape& shape, uint32_t width) {
   if (shape.kind == WeightsKind::kVectors) return 0;
@@ -279,10 +284,12 @@ TileInfo tile_info(const TileGrid& grid, uint32_t tile) {
     const uint32_t left = grid.panels - info.panel_begin;
     info.panel_count = left < grid.panels_per_tile ? left : grid.panels_per_tile;
   }
-  info.stored_bytes =
-      static_cast<uint32_t>(tile_stored_offset(grid, tile + 1) - tile_stored_offset(grid, tile));
-  info.expanded_bytes = static_cast<uint32_t>(tile_expanded_offset(grid, tile + 1) -
-                                              tile_expanded_offset(grid, tile));
+  info.stored_offset = tile_stored_offset(grid, tile);
+  info.stored_bytes = static_cast<uint32_t>(tile_stored_offset(grid, tile + 1) - info.stored_offset);
+  info.expanded_bytes = info.stored_bytes;
+  if (!stored_as_read(grid.shape)) {
+    info.expanded_bytes = static_cast<uint32_t>(tile_expanded_offset(grid, tile + 1) - tile_expanded_offset(grid, tile));
+  }
   return info;
 }
 

@@ -79,6 +79,7 @@ struct TileInfo {
                            // kConv with tap_begin == 0: bias present
   uint32_t tap_end = 0;
   uint64_t element_begin = 0;   // kPlain: first element
+  uint64_t stored_offset = 0;   // tile_stored_offset()
   uint32_t stored_bytes = 0;    // plaintext bytes in the file (multiple of 16)
   uint32_t expanded_bytes = 0;  // the form kernels read: fp32, kDense as stored (multiple of 64)
 };

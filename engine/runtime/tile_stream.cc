@@ -23,7 +23,7 @@ Status TileStream::read(uint64_t offset, std::span<std::byte> into) const {
 Status TileStream::fetch(const StreamDesc& stream, const TileGrid& grid, uint32_t tile, std::byte* dst,
                          bool tag_room) const {
   const TileInfo info = tile_info(grid, tile);
-  const uint64_t offset = stream.file_offset + tile_stored_offset(grid, tile) + kTagBytes * uint64_t{tile};
+  const uint64_t offset = stream.file_offset + info.stored_offset + kTagBytes * uint64_t{tile};
   const uint32_t gap = info.expanded_bytes - info.stored_bytes;
   const bool half = stream.shape.stored == StoredType::kF16 && stream.shape.kind != WeightsKind::kDense;
   // Halves lie at the end of the buffer and are widened towards its start.
