@@ -69,17 +69,15 @@ template <int kWidth, int kPixels, int kBlocks, class Clamp>
   }
 }
 
-template <int kWidth, int kPixels, int kBlocks>
-[[gnu::always_inline]] inline void prefetch_residual(const ConvTile& tile) {
+// What a tile's end will read and write. Write: it is written.
+template <int kWidth, int kPixels, int kBlocks, int kWrite>
+[[gnu::always_inline]] inline void prefetch_tile(const float* at, size_t row, size_t pitch) {
   CARREL_UNROLL
-  for (int i = 0; i < kPixels; ++i) {
+  for (int b = 0; b < kBlocks; ++b, at += pitch) {
+    // GCC otherwise keeps an address for each pixel on the stack.
+    asm("" : "+r"(at));
     CARREL_UNROLL
-    for (int b = 0; b < kBlocks; ++b) {
-      __builtin_prefetch(tile.residual + pixel_offset<kWidth>(i, 16, tile.residual_row) +
-                          static_cast<size_t>(b) * tile.residual_pitch);
-      __builtin_prefetch(tile.out + pixel_offset<kWidth>(i, 16, tile.out_row) +
-                          static_cast<size_t>(b) * tile.out_pitch, 1);
-    }
+    for (int i = 0; i < kPixels; ++i) __builtin_prefetch(at + pixel_offset<kWidth>(i, 16, row), kWrite);
   }
 }
 
@@ -109,7 +107,10 @@ void dot_f32_tile(const ConvTile& tile) {
       sum[i][b] = _mm512_loadu_ps(from);
     }
   }
-  if (tile.residual != nullptr) prefetch_residual<kWidth, kPixels, kBlocks>(tile);
+  if (tile.bias != nullptr) prefetch_tile<kWidth, kPixels, kBlocks, 1>(tile.out, tile.out_row, tile.out_pitch);
+  if (tile.residual != nullptr) {
+    prefetch_tile<kWidth, kPixels, kBlocks, 0>(tile.residual, tile.residual_row, tile.residual_pitch);
+  }
   for (const ConvTap *tap = tile.taps, *end = tap + tile.tap_count; tap != end; ++tap) {
     const float* in = tap->in + tile.in_offset;
     const float* weights = tile.weights + size_t{tap->weight_row} * (kBlocks * 16);
