@@ -41,7 +41,8 @@ Tag load_tag_once(const std::byte* claimed_tag) {
 
 Status check_crypto_cpu() {
   if (detect_cpu() & kCpuAesNi) return ok_status();
-  return Error(ErrorCode::kUnsupported, "this processor has no AES instructions (AES-NI), which carrel needs");
+  return Error(ErrorCode::kUnsupported,
+               "this processor has no AES instructions (AES-NI), which carrel needs");
 }
 
 Nonce tile_nonce(uint64_t index) {
@@ -101,7 +102,8 @@ bool Gcm::open_from_untrusted(const Nonce& nonce, std::span<const std::byte> aad
   Tag computed;
   backend(mask_).open(
       {state_, nonce.bytes, aad.data(), aad.size(), claimed_cipher, plain, bytes, computed.bytes});
-  // Only now, when the prefetches have brought it: waiting for it first costs 5 % of a large network.
+  // Only now, when the prefetches have brought it: waiting for it first costs 5 % of a large
+  // network.
   const Tag claimed = load_tag_once(claimed_tag);
   const bool authentic = equal_constant_time(computed.bytes, claimed.bytes, kTagBytes);
   if (!authentic) wipe(plain, bytes);

@@ -207,7 +207,8 @@ CARREL_INLINE void hash_lane(State* s, __m512i cipher, size_t blocks) {
 
 State hash_aad(State s, const std::byte* aad, size_t bytes) {
   if (bytes != 0 && bytes <= kLaneBytes) {
-    hash_lane(&s, _mm512_maskz_loadu_epi8(lane_mask(bytes, 0), aad), (bytes + kBlockBytes - 1) / kBlockBytes);
+    hash_lane(&s, _mm512_maskz_loadu_epi8(lane_mask(bytes, 0), aad),
+              (bytes + kBlockBytes - 1) / kBlockBytes);
     return s;
   }
   while (bytes != 0) {

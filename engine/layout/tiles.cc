@@ -26,7 +26,8 @@ uint32_t element_bytes(const WeightsShape& shape) {
 
 // Tiles are not expanded, and their sizes are multiples of 64.
 bool stored_as_read(const WeightsShape& shape) {
-  return shape.kind == WeightsKind::kDense || (shape.kind == WeightsKind::kConv && shape.stored == StoredType::kF32);
+  return shape.kind == WeightsKind::kDense ||
+         (shape.kind == WeightsKind::kConv && shape.stored == StoredType::kF32);
 }
 
 // Bytes of a panel before its taps.
@@ -182,7 +183,8 @@ void fit_dense_panels(TileGrid* grid) {
   grid->taps_per_tile = grid->taps;
   grid->chunks_per_panel = 1;
   if (grid->taps > most) return cut_panels(grid, most);
-  const uint32_t panel = grid->taps * dense_tap_bytes(stored, width) + dense_tail_bytes(stored, width);
+  const uint32_t panel =
+      grid->taps * dense_tap_bytes(stored, width) + dense_tail_bytes(stored, width);
   const uint32_t fitting = panel < kDenseTileBytes ? kDenseTileBytes / panel : 1;
   grid->panels_per_tile = fitting < grid->panels ? fitting : grid->panels;
 }
@@ -260,7 +262,8 @@ Result<TileGrid> make_tile_grid(const WeightsShape& shape) {
   for (uint32_t t : {0u, grid.chunks_per_panel - 1}) {
     const TileInfo large = tile_info(grid, t);
     if (large.stored_bytes > grid.max_stored_bytes) grid.max_stored_bytes = large.stored_bytes;
-    if (large.expanded_bytes > grid.max_expanded_bytes) grid.max_expanded_bytes = large.expanded_bytes;
+    if (large.expanded_bytes > grid.max_expanded_bytes)
+      grid.max_expanded_bytes = large.expanded_bytes;
   }
   return grid;
 }
@@ -285,10 +288,12 @@ TileInfo tile_info(const TileGrid& grid, uint32_t tile) {
     info.panel_count = left < grid.panels_per_tile ? left : grid.panels_per_tile;
   }
   info.stored_offset = tile_stored_offset(grid, tile);
-  info.stored_bytes = static_cast<uint32_t>(tile_stored_offset(grid, tile + 1) - info.stored_offset);
+  info.stored_bytes =
+      static_cast<uint32_t>(tile_stored_offset(grid, tile + 1) - info.stored_offset);
   info.expanded_bytes = info.stored_bytes;
   if (!stored_as_read(grid.shape)) {
-    info.expanded_bytes = static_cast<uint32_t>(tile_expanded_offset(grid, tile + 1) - tile_expanded_offset(grid, tile));
+    info.expanded_bytes = static_cast<uint32_t>(tile_expanded_offset(grid, tile + 1) -
+                                                tile_expanded_offset(grid, tile));
   }
   return info;
 }

@@ -55,8 +55,8 @@ template <int kWidth, int kPixels, int kBlocks>
 }
 
 template <int kWidth, int kPixels, int kBlocks, class Clamp>
-[[gnu::always_inline]] inline void store_sums(const ConvTile& tile, const __m512 (&sum)[kPixels][kBlocks],
-                                              Clamp clamp) {
+[[gnu::always_inline]] inline void store_sums(const ConvTile& tile,
+                                              const __m512 (&sum)[kPixels][kBlocks], Clamp clamp) {
   const size_t row = tile.out_row;
   float* out[kBlocks] = {tile.out};
   if constexpr (kBlocks == 2) out[1] = tile.out + tile.out_pitch;
@@ -77,7 +77,8 @@ template <int kWidth, int kPixels, int kBlocks, int kWrite>
     // GCC otherwise keeps an address for each pixel on the stack.
     asm("" : "+r"(at));
     CARREL_UNROLL
-    for (int i = 0; i < kPixels; ++i) __builtin_prefetch(at + pixel_offset<kWidth>(i, 16, row), kWrite);
+    for (int i = 0; i < kPixels; ++i)
+      __builtin_prefetch(at + pixel_offset<kWidth>(i, 16, row), kWrite);
   }
 }
 
@@ -107,9 +108,11 @@ void dot_f32_tile(const ConvTile& tile) {
       sum[i][b] = _mm512_loadu_ps(from);
     }
   }
-  if (tile.bias != nullptr) prefetch_tile<kWidth, kPixels, kBlocks, 1>(tile.out, tile.out_row, tile.out_pitch);
+  if (tile.bias != nullptr)
+    prefetch_tile<kWidth, kPixels, kBlocks, 1>(tile.out, tile.out_row, tile.out_pitch);
   if (tile.residual != nullptr) {
-    prefetch_tile<kWidth, kPixels, kBlocks, 0>(tile.residual, tile.residual_row, tile.residual_pitch);
+    prefetch_tile<kWidth, kPixels, kBlocks, 0>(tile.residual, tile.residual_row,
+                                               tile.residual_pitch);
   }
   for (const ConvTap *tap = tile.taps, *end = tap + tile.tap_count; tap != end; ++tap) {
     const float* in = tap->in + tile.in_offset;
@@ -137,14 +140,14 @@ void dot_f32_tile(const ConvTile& tile) {
     for (int b = 0; b < kBlocks; ++b) asm volatile("" : "+v"(sum[i][b]));
   }
   if (tile.residual != nullptr) add_residual<kWidth>(tile, sum);
-  if (tile.high != std::numeric_limits<float>::infinity()) {
-    store_sums<kWidth>(tile, sum, [low = _mm512_set1_ps(tile.low), high = _mm512_set1_ps(tile.high)](__m512 x) {
-      return _mm512_min_ps(high, _mm512_max_ps(low, x));
-    });
-  } else if (tile.low != -std::numeric_limits<float>::infinity()) {
-    store_sums<kWidth>(tile, sum, [low = _mm512_set1_ps(tile.low)](__m512 x) { return _mm512_max_ps(low, x); });
-  } else {
+  const __m512 low = _mm512_set1_ps(tile.low), high = _mm512_set1_ps(tile.high);
+  if (tile.clamp == UnaryFn::kNone) {
     store_sums<kWidth>(tile, sum, [](__m512 x) { return x; });
+  } else if (tile.clamp == UnaryFn::kRelu) {
+    store_sums<kWidth>(tile, sum, [low](__m512 x) { return _mm512_max_ps(low, x); });
+  } else {
+    store_sums<kWidth>(
+        tile, sum, [low, high](__m512 x) { return _mm512_min_ps(high, _mm512_max_ps(low, x)); });
   }
 }
 

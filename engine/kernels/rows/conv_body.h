@@ -29,17 +29,18 @@ inline constexpr uint32_t kMaxListedTaps = 256;
 struct ConvTile {
   const ConvTap* taps;
   uint32_t tap_count;
-  uint32_t width;        // of the panel: floats per weight row
-  const float* weights;  // row 0
-  const float* bias;     // nullptr: go on from out
-  size_t in_offset;      // from a tap's `in` to the tile's first pixel
-  size_t in_stride;      // floats between input pixels of neighbouring output pixels
-  size_t ahead;          // floats from what is read to what is prefetched meanwhile; 0: nothing
-  size_t in_row;         // floats between input rows of neighbouring output rows
-  size_t out_row;        // floats between output rows
-  float* out;            // first pixel, first block
-  size_t out_pitch;      // floats to the next block
-  float low, high;       // clamp: the fused Relu and Clip
+  uint32_t width;         // of the panel: floats per weight row
+  const float* weights;   // row 0
+  const float* bias;      // nullptr: go on from out
+  size_t in_offset;       // from a tap's `in` to the tile's first pixel
+  size_t in_stride;       // floats between input pixels of neighbouring output pixels
+  size_t ahead;           // floats from what is read to what is prefetched meanwhile; 0: nothing
+  size_t in_row;          // floats between input rows of neighbouring output rows
+  size_t out_row;         // floats between output rows
+  float* out;             // first pixel, first block
+  size_t out_pitch;       // floats to the next block
+  float low, high;        // clamp: the fused Relu and Clip
+  UnaryFn clamp;          // which they are of: kRelu, kClip, or kNone, where both are infinite
   const float* residual;  // added last; first pixel, first block; nullptr: none
   size_t residual_row, residual_pitch;
 
@@ -228,6 +229,7 @@ void conv_panels(const ConvCall& call, const ConvStep& step) {
                              shape.block_pitch(),
                              finished ? clamp.low : -kInfinity,
                              finished ? clamp.high : kInfinity,
+                             finished && clamp.all ? call.activation.fn : UnaryFn::kNone,
                              finished && call.residual.base != nullptr
                                  ? call.residual.pixel(step.y, 0, block)
                                  : nullptr,

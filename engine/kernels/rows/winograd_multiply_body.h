@@ -1,7 +1,7 @@
 #pragma once
 // The products of Winograd's convolution: at each point a matrix product of tiles x input channels
-// by input channels x output channels, done by the convolution's register tiles as if the tiles were
-// the pixels of one row. Include after conv_body.h.
+// by input channels x output channels, done by the convolution's register tiles as if the tiles
+// were the pixels of one row. Include after conv_body.h.
 #include "engine/kernels/rows/conv_body.h"
 
 namespace carrel::CARREL_ROWS_ISA {
@@ -24,7 +24,8 @@ void multiply_planes(const WinogradMultiplyCall& call) {
   }
   const uint32_t blocks = call.width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
   // The next point's plane, unless all of them stay in L2: prefetches take 3 % of a product's time.
-  const size_t ahead = planes.input_floats() * sizeof(float) > kInputInCache ? planes.input_pitch() : 0;
+  const size_t ahead =
+      planes.input_floats() * sizeof(float) > kInputInCache ? planes.input_pitch() : 0;
   const RowCut<Tiles> cut(static_cast<uint32_t>(tiles), blocks, kLanes);
   for (uint32_t point = 0; point < planes.points(); ++point) {
     for (uint32_t h = 0; h < call.width / kLanes; h += blocks) {
@@ -42,6 +43,7 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                        tiles * kLanes,
                        -kInfinity,
                        kInfinity,
+                       UnaryFn::kNone,
                        nullptr,
                        0,
                        0};
