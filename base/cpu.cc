@@ -2,6 +2,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace carrel {
@@ -47,6 +50,13 @@ CpuMask detect_cpu() {
   mask |= kCpuAvx512;
   if (bit(seven.ecx, 11)) mask |= kCpuVnni;
   if (bit(seven.ecx, 9) && bit(seven.ecx, 10)) mask |= kCpuVaes;
+  return mask;
+}
+#elif defined(__aarch64__)
+CpuMask detect_cpu() {
+  CpuMask mask = kCpuGeneric;
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) mask |= kCpuDotProd;
+  if (getauxval(AT_HWCAP2) & HWCAP2_I8MM) mask |= kCpuI8mm;
   return mask;
 }
 #else

@@ -13,6 +13,8 @@ enum CpuFeature : uint32_t {
   kCpuAesNi = 1u << 4,       // AES-NI + PCLMULQDQ
   kCpuAvx = 1u << 5,
   kCpuAvxVnni = 1u << 6,     // VNNI on the registers of AVX2
+  kCpuDotProd = 1u << 7,     // aarch64: dot products of bytes of one sign
+  kCpuI8mm = 1u << 8,        // aarch64: of unsigned and signed bytes
 };
 using CpuMask = uint32_t;
 inline constexpr CpuMask kCpuGeneric = 0;

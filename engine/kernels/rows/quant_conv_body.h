@@ -5,6 +5,7 @@
 // As conv_body.h, with two differences. Taps are listed as runs along a kernel row. What rows outside
 // the input add is the same for every pixel of an output row, so it is summed once, into the value
 // that all its sums start from.
+#include "engine/kernels/rows/dot_shortfall.h"
 #include "engine/kernels/rows/window_body.h"
 
 namespace carrel::CARREL_ROWS_ISA {
@@ -275,7 +276,7 @@ inline uint32_t list_runs(const QuantConvCall& call, uint32_t y, QuantRun* runs)
   return count;
 }
 
-// The channels' bias, if the call has it, and what kernel rows outside the input add to it.
+// The channels' bias, if the call has it, what kernel rows outside the input add to it, and what dot() lacks.
 inline void start_of_rows(const QuantConvCall& call, uint32_t y, uint32_t width,
                           const std::byte* head, const std::byte* taps, int32_t* start) {
   const Positions inside = positions_in_height(call.window, y, call.in.shape.height);
@@ -286,12 +287,14 @@ inline void start_of_rows(const QuantConvCall& call, uint32_t y, uint32_t width,
   for (uint32_t b = 0; b < width; b += kLanes) {
     Sums sum = no_sums();
     if (head != nullptr) sum = load_sums(reinterpret_cast<const int32_t*>(head) + b);
-    if (!complete) {
+    if (!complete || kDotFallsShort<Sums, Weights>) {
       each_run(call, [&](uint32_t, uint32_t h, uint32_t, uint32_t n, uint32_t quad, uint32_t quads) {
-        if (h >= inside.begin && h < inside.end) return;
+        const bool outside = h < inside.begin || h >= inside.end;
+        if (!outside && !kDotFallsShort<Sums, Weights>) return;
         const std::byte* weights = taps + (size_t{quad} * width + b) * 4;
         for (uint32_t q = 0; q < n * quads; ++q, weights += size_t{width} * 4) {
-          sum = dot(sum, x, load_weights(weights));
+          const Weights w = load_weights(weights);
+          sum = with_shortfall(outside ? dot(sum, x, w) : sum, w);
         }
       });
     }

@@ -1,6 +1,7 @@
 #pragma once
 // Quantized depthwise convolution: a block's pixels stay in registers over all taps. Include after
 // dot_<isa>.h.
+#include "engine/kernels/rows/dot_shortfall.h"
 #include "engine/kernels/rows/window_body.h"
 
 namespace carrel::CARREL_ROWS_ISA {
@@ -170,16 +171,18 @@ inline QuantDepthwiseRowFn pick_quant_depthwise(const Window& window) {
   return window.dilation_w == 1 ? pick_any_kernel<true>(window.kernel_w % 4) : pick_any_kernel<false>(window.kernel_w % 4);
 }
 
-// The bias and what kernel rows outside the input add to it.
+// The bias, what kernel rows outside the input add to it, and what dot() lacks.
 inline void start_of_row(const QuantDepthwiseRow& row, const std::byte* bias, int32_t* start) {
   const uint8_t zero = row.call->in.shape.zero;
   const uint8_t quad_of_zeros[4] = {zero, zero, zero, zero};
   const Splat x = splat(quad_of_zeros);
   Sums sum = load_sums(reinterpret_cast<const int32_t*>(bias));
   for (uint32_t h = 0; h < row.call->window.kernel_h; ++h) {
-    if (h >= row.rows.begin && h < row.rows.end) continue;
+    const bool outside = h < row.rows.begin || h >= row.rows.end;
+    if (!outside && !kDotFallsShort<Sums, Weights>) continue;
     for (uint32_t q = 0; q < row.quads; ++q) {
-      sum = dot(sum, x, load_weights(row.taps + (size_t{h} * row.quads + q) * 64));
+      const Weights w = load_weights(row.taps + (size_t{h} * row.quads + q) * 64);
+      sum = with_shortfall(outside ? dot(sum, x, w) : sum, w);
     }
   }
   store_sums(start, sum);

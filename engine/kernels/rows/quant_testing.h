@@ -20,11 +20,15 @@ inline std::vector<CpuMask> quant_masks() {
   if (here & kCpuAvxVnni) result.push_back(kCpuAvx2 | kCpuAvxVnni);
   if (here & kCpuAvx512) result.push_back(kCpuAvx2 | kCpuAvx512);
   if (here & kCpuVnni) result.push_back(here);
+  if (here & kCpuDotProd) result.push_back(kCpuDotProd);
+  if (here & kCpuI8mm) result.push_back(kCpuI8mm);
   return result;
 }
 inline std::string quant_mask_name(const ::testing::TestParamInfo<CpuMask>& info) {
   std::string name = isa_name(isa_level(info.param));
   if (info.param & (kCpuVnni | kCpuAvxVnni)) name += "_vnni";
+  if (info.param & kCpuDotProd) name += "_dotprod";
+  if (info.param & kCpuI8mm) name += "_i8mm";
   return name;
 }
 

@@ -36,6 +36,15 @@ namespace rows_avx512vnni {
 void quant_conv(const QuantConvCall&);
 void quant_depthwise(const QuantDepthwiseCall&);
 }
+#elif defined(__aarch64__)
+namespace rows_dotprod {
+void quant_conv(const QuantConvCall&);
+void quant_depthwise(const QuantDepthwiseCall&);
+}
+namespace rows_i8mm {
+void quant_conv(const QuantConvCall&);
+void quant_depthwise(const QuantDepthwiseCall&);
+}
 #endif
 #undef CARREL_ROW_KERNEL
 

@@ -39,6 +39,19 @@ constexpr RowKernels with_avx512vnni(RowKernels kernels) {
 }
 constexpr RowKernels kAvx2Vnni = with_avxvnni(kAvx2);
 constexpr RowKernels kAvx512Vnni = with_avx512vnni(kAvx512);
+#elif defined(__aarch64__)
+constexpr RowKernels with_dotprod(RowKernels kernels) {
+  kernels.quant_conv = rows_dotprod::quant_conv;
+  kernels.quant_depthwise = rows_dotprod::quant_depthwise;
+  return kernels;
+}
+constexpr RowKernels with_i8mm(RowKernels kernels) {
+  kernels.quant_conv = rows_i8mm::quant_conv;
+  kernels.quant_depthwise = rows_i8mm::quant_depthwise;
+  return kernels;
+}
+constexpr RowKernels kDotProd = with_dotprod(kGeneric);
+constexpr RowKernels kI8mm = with_i8mm(kGeneric);
 #endif
 
 }  // namespace
@@ -53,6 +66,9 @@ const RowKernels& row_kernels(CpuMask mask) {
     case IsaLevel::kGeneric:
       break;
   }
+#elif defined(__aarch64__)
+  if (mask & kCpuI8mm) return kI8mm;
+  if (mask & kCpuDotProd) return kDotProd;
 #else
   (void)mask;
 #endif
