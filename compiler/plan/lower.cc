@@ -112,10 +112,11 @@ class Lowering {
   }
 
   Status lower_segment(uint32_t s) {
-    first_steps_.push_back(static_cast<uint32_t>(out_.tables.steps.size()));
+    first_steps_.resize(static_cast<size_t>(segment(s).end), step_count());
     CARREL_RETURN_IF_ERROR(add_loads(s));
     transfers_.clear();
     for (const Action& a : segment(s).simulation.actions) {
+      note_step(segment(s), a);
       switch (a.kind) {
         case Action::Kind::kCompute: CARREL_RETURN_IF_ERROR(compute(s, a)); break;
         case Action::Kind::kFetch: CARREL_RETURN_IF_ERROR(fetch(s, a)); break;
@@ -123,6 +124,17 @@ class Lowering {
       }
     }
     return ok_status();
+  }
+
+  uint32_t step_count() const { return static_cast<uint32_t>(out_.tables.steps.size()); }
+
+  // In a segment with one round: what comes after a layer's rows and their stores is of the next layer.
+  void note_step(const Segment& segment, const Action& a) {
+    if (segment.rounds > 1 || a.kind == Action::Kind::kStore) return;
+    if (computed_ >= segment.first) {
+      for (NodeIndex n = computed_ + 1; n < segment.end; ++n) first_steps_[static_cast<size_t>(n)] = step_count();
+    }
+    computed_ = a.kind == Action::Kind::kCompute ? a.node : -1;
   }
 
   Status add_loads(uint32_t s) {
@@ -319,10 +331,9 @@ class Lowering {
   }
 
   void finish_reports() {
-    const uint32_t steps = static_cast<uint32_t>(out_.tables.steps.size());
     for (size_t i = 0; i < placement_.objects.size(); ++i) {
       const MemoryObject& o = placement_.objects[i];
-      const uint32_t last = o.last + 1 < first_steps_.size() ? first_steps_[o.last + 1] : steps;
+      const uint32_t last = o.last + 1 < first_steps_.size() ? first_steps_[o.last + 1] : step_count();
       out_.lifetimes.push_back({placement_.names[i], o.offset, o.bytes, first_steps_[o.first], last});
     }
   }
@@ -338,7 +349,8 @@ class Lowering {
   std::map<NodeIndex, std::vector<uint16_t>> layer_ops_;
   std::map<std::pair<TensorIndex, Opcode>, uint16_t> transfers_;  // of the current segment
   std::vector<uint16_t> boundary_, spill_;          // stores by tensor
-  std::vector<uint32_t> first_steps_;               // by segment
+  std::vector<uint32_t> first_steps_;               // by layer: of its segment, where that has more than one round
+  NodeIndex computed_ = -1;                         // the layer of the last action, if that computed
   uint64_t next_store_offset_ = 0;
   uint32_t next_position_ = 0;
 };

@@ -10,6 +10,10 @@ class Placer {
   Placer(const LayerGraph& graph, const SchedProblem& problem, const Schedule& schedule)
       : graph_(graph), problem_(problem), schedule_(schedule) {
     out_.parts = parts_in_place(graph, problem, schedule);
+    for (const auto& [part, place] : out_.parts) {
+      NodeIndex& begin = first_part_.try_emplace(place.whole, tensor(part).producer).first->second;
+      begin = std::min(begin, tensor(part).producer);
+    }
     out_.kept.assign(graph.tensors.size(), -1);
     out_.rings.resize(schedule.segments.size());
     out_.weights.resize(graph.layers.size());
@@ -32,6 +36,7 @@ class Placer {
   };
 
   const Segment& segment(uint32_t s) const { return schedule_.segments[s]; }
+  const SchedTensor& tensor(TensorIndex t) const { return problem_.tensors[static_cast<size_t>(t)]; }
   const SchedNode& node(NodeIndex n) const { return problem_.nodes[static_cast<size_t>(n)]; }
   WeightsChoice choice(uint32_t s, NodeIndex n) const {
     return segment(s).weights[static_cast<size_t>(n - segment(s).first)];
@@ -42,10 +47,33 @@ class Placer {
     return s;
   }
 
-  int add_object(uint64_t bytes, uint32_t first, uint32_t last, const std::string& name) {
-    out_.objects.push_back({round_up(bytes, 64), first, last, 0});
+  // The layers during which something lives, both included.
+  struct Span {
+    NodeIndex first, last;
+  };
+  int add_object(uint64_t bytes, Span span, const std::string& name) {
+    out_.objects.push_back({round_up(bytes, 64), static_cast<uint32_t>(span.first), static_cast<uint32_t>(span.last), 0});
     out_.names.push_back(name);
     return static_cast<int>(out_.objects.size()) - 1;
+  }
+
+  // The layers of a segment with one round run one after another, each once; those of others take turns.
+  Span span_of(const Segment& segment, Span used) const {
+    if (segment.rounds > 1) return {segment.first, segment.end - 1};
+    return {std::max(used.first, segment.first), std::min(used.last, segment.end - 1)};
+  }
+  // From where a tensor is made, or fetched for its first reader in the segment, to its last reader there.
+  Span used_in(const Segment& segment, TensorIndex t) const {
+    const SchedTensor& wanted = tensor(t);
+    Span used = {wanted.producer, wanted.producer};
+    const auto part = first_part_.find(t);
+    if (part != first_part_.end()) used.first = part->second;
+    if (wanted.producer < segment.first) used.first = segment.end;
+    for (NodeIndex n : wanted.consumers) {
+      if (n < segment.first || n >= segment.end) continue;
+      used = {std::min(used.first, n), std::max(used.last, n)};
+    }
+    return used;
   }
 
   void place_segment(uint32_t s) {
@@ -54,22 +82,25 @@ class Placer {
     for (NodeIndex n = segment(s).first; n < segment(s).end; ++n) {
       const auto i = static_cast<size_t>(n);
       if (choice(s, n) == WeightsChoice::kResident && node(n).weight_resident_bytes > 0) {
-        out_.weights[i].object = add_object(node(n).weight_resident_bytes, s, s, node(n).name + " weights");
+        const Span span = span_of(segment(s), {segment(s).first, n});  // loaded when the segment begins
+        out_.weights[i].object = add_object(node(n).weight_resident_bytes, span, node(n).name + " weights");
       }
       scratch = std::max(scratch, scratch_bytes(problem_, segment(s).simulation, segment(s).first, n));
     }
-    if (scratch > 0) out_.scratch[s] = add_object(scratch, s, s, "scratch");
+    if (scratch > 0) out_.scratch[s] = add_object(scratch, {segment(s).first, segment(s).end - 1}, "scratch");
   }
 
   void place_tensor(uint32_t s, const SegmentTensor& t) {
     const auto i = static_cast<size_t>(t.tensor);
     if (out_.parts.count(t.tensor) > 0) return;
-    const SchedTensor& wanted = problem_.tensors[i];
+    const SchedTensor& wanted = tensor(t.tensor);
+    const Span here = span_of(segment(s), used_in(segment(s), t.tensor));
     if (!schedule_.kept[i]) {
-      out_.rings[s][t.tensor] = add_object(ring_rows(t) * wanted.row_bytes, s, s, wanted.name + ring_note(t));
+      out_.rings[s][t.tensor] = add_object(ring_rows(t) * wanted.row_bytes, here, wanted.name + ring_note(t));
     } else if (out_.kept[i] < 0) {
-      const uint32_t last = segment_of(wanted.consumers.back());
-      out_.kept[i] = add_object(wanted.rows * wanted.row_bytes, s, last, wanted.name);
+      const NodeIndex end = wanted.consumers.back();
+      const Span there = span_of(segment(segment_of(end)), {end, end});
+      out_.kept[i] = add_object(wanted.rows * wanted.row_bytes, {here.first, there.last}, wanted.name);
     }
   }
 
@@ -94,11 +125,11 @@ class Placer {
   }
 
   void keep_weights(uint64_t limit_bytes) {
-    const uint32_t last = static_cast<uint32_t>(schedule_.segments.size() - 1);
+    const Span always = {0, static_cast<NodeIndex>(problem_.nodes.size()) - 1};
     for (const Gain& gain : gains()) {
       const uint64_t bytes = round_up(node(gain.node).weight_resident_bytes, 64);
       if (out_.arena_bytes + bytes > limit_bytes) continue;
-      const int object = add_object(bytes, 0, last, node(gain.node).name + " weights (kept)");
+      const int object = add_object(bytes, always, node(gain.node).name + " weights (kept)");
       out_.objects[static_cast<size_t>(object)].offset = out_.arena_bytes;
       out_.arena_bytes += bytes;
       out_.kept_fetch_bytes += gain.fetched;
@@ -109,6 +140,7 @@ class Placer {
   const LayerGraph& graph_;
   const SchedProblem& problem_;
   const Schedule& schedule_;
+  std::map<TensorIndex, NodeIndex> first_part_;  // of concatenations made in place
   Placement out_;
 };
 

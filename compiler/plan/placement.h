@@ -1,5 +1,5 @@
 #pragma once
-// Where everything lies in the arena, and during which segments.
+// Where everything lies in the arena, and while which layers run.
 #include <map>
 #include <string>
 #include <vector>
@@ -19,7 +19,7 @@ struct Placement {
     bool once = false;  // loaded at the first inference and kept
   };
 
-  std::vector<MemoryObject> objects;  // first, last: segments
+  std::vector<MemoryObject> objects;  // first, last: layers
   std::vector<std::string> names;     // of the objects, for people
   std::map<TensorIndex, ConcatPart> parts;  // have no object
   std::vector<ObjectIndex> kept;      // by tensor: those that outlive their segment

@@ -7,7 +7,7 @@ namespace carrel {
 
 struct MemoryObject {
   uint64_t bytes = 0;   // multiple of 64
-  uint32_t first = 0, last = 0;  // alive during [first, last] (segments), inclusive
+  uint32_t first = 0, last = 0;  // alive during [first, last] (nodes), inclusive
   uint64_t offset = 0;  // result
 };
 

@@ -112,12 +112,22 @@ class Scheduler {
       const bool later = !tensor(s.tensor).consumers.empty() && tensor(s.tensor).consumers.back() >= end;
       if (!s.external && later) c.leaving.push_back(s.tensor);
       c.ring_bytes += s.ring_rows * tensor(s.tensor).row_bytes;
+      c.compute_seconds += passing_seconds(c, s);
     }
     for (NodeIndex n = first; n < end; ++n) {
       c.scratch_bytes = std::max(c.scratch_bytes, scratch_bytes(problem_, c.sim, first, n));
       c.compute_seconds += cost_.compute_seconds(n, actions(c, n));
     }
     return c;
+  }
+
+  // From the node that makes a tensor to those of the segment that read it: nothing while its rows stay in the next cache.
+  // How a tensor leaves has its own price.
+  double passing_seconds(const Candidate& c, const SegmentTensor& s) const {
+    if (s.external || cost_.carry_seconds(s.ring_rows * tensor(s.tensor).row_bytes) == 0) return 0;
+    int ways = s.leaves ? 0 : 1;
+    for (NodeIndex n : tensor(s.tensor).consumers) ways += n < c.end;
+    return ways * cost_.carry_seconds(whole_bytes(s.tensor));
   }
 
   // Adds the candidate to the frontier at its end for every state at its start; false if none fits.

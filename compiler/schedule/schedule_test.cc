@@ -215,6 +215,33 @@ TEST(Schedule, LargerBudgetIsNeverSlower) {
   }
 }
 
+// Three windows over maps of 64 rows of 1 KiB.
+SchedProblem chain() {
+  SchedProblem p;
+  TensorIndex x = add_tensor(&p, 64, 1024, -1);
+  for (int i = 0; i < 3; ++i) x = add_node(&p, {x}, {window(1, 3, 1)}, 64, 1024, 0);
+  p.tensors[static_cast<size_t>(x)].is_output = true;
+  return p;
+}
+
+// As FlatCost, with a cache of 16 rows.
+class CachedCost : public FlatCost {
+ public:
+  double carry_seconds(uint64_t bytes) const override {
+    return bytes > 16 * 1024 ? static_cast<double>(bytes) * 1e-9 : 0;
+  }
+};
+
+TEST(Schedule, LargeMapsAreCutThoughMemoryIsPlenty) {
+  const SchedProblem problem = chain();
+  SimulationCache cache(problem);
+  const ScheduleLimits limits{10 << 20, true, true, true, true};
+  const Result<Schedule> schedule = make_schedule(problem, CachedCost(), limits, &cache);
+  ASSERT_TRUE(schedule.ok());
+  ASSERT_EQ(schedule->segments.size(), 1u);
+  for (const SegmentTensor& t : schedule->segments[0].simulation.tensors) EXPECT_LE(t.ring_rows, 16u);
+}
+
 TEST(Allocate, NeverOverlapsAndStaysCloseToTheSumAlive) {
   std::mt19937 random(7);
   for (int round = 0; round < 50; ++round) {
