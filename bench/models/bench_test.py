@@ -10,6 +10,7 @@ import page
 import plots
 import results
 import scenarios
+import strategies
 import targets
 
 
@@ -69,6 +70,22 @@ class BenchTest(unittest.TestCase):
             self.assertEqual(again["a"], {"x": 1})
             self.assertNotIn("b", again)
             self.assertNotIn("a", results.Results(path, True))
+
+    def test_strategies(self):
+        fast = {"network": "vgg16", "precision": "fp32", "memory_mib": 4, "correct": True, "relative_error": 0.0,
+                "ms": {"auto": 10.0, "yplane": 11.0}, "ratio": {"yplane": 0.91}}
+        slow = {**fast, "memory_mib": 64, "ms": {"auto": 10.0, "yplane": 11.0, "whole": 9.0},
+                "ratio": {"yplane": 0.91, "whole": 1.11}}
+        options = types.SimpleNamespace(rounds=5, runs=3)
+        section = strategies.section("abc", [slow, fast], options)
+        self.assertIn("1 of 2 are above 1.05", section)
+        self.assertIn("| vgg16 | fp32 | 64 MiB | 10.0 ms | 11.0 ms |  | 9.0 ms | **1.11** (more than 1.05) |", section)
+        self.assertLess(section.index("4 MiB"), section.index("64 MiB"))
+        self.assertIsNone(strategies.worst({**fast, "ratio": {}}))
+
+    def test_the_section_of_strategies_stays(self):
+        self.assertEqual(strategies.split("# Page\n\n## Strategies\n\nrows\n"), ("# Page\n\n", "## Strategies\n\nrows\n"))
+        self.assertEqual(strategies.split("# Page\n"), ("# Page\n", ""))
 
 
 if __name__ == "__main__":

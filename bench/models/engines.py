@@ -25,10 +25,11 @@ def command(program, *arguments):
     return result.stdout
 
 
-def run(program, sealed, key, memory_bytes, threads, image, repeat, output, platform):
+def run(program, sealed, key, memory_bytes, threads, image, repeat, output, platform, strategy="auto"):
     """`repeat` inferences in a process of their own; the report of `carrel run --json`."""
     return json.loads(command(program, "run", sealed, "--key", key, "--memory", memory_bytes, "--threads", threads,
-                              "--input", image, "--repeat", repeat, "-o", output, "--platform", platform, "--json"))
+                              "--input", image, "--repeat", repeat, "-o", output, "--platform", platform,
+                              "--strategy", strategy, "--json"))
 
 
 class Oracle:

@@ -47,11 +47,11 @@ class Files:
                     *stored)
         return path
 
-    def add_program(self, sealed, memory_bytes, threads, program=CARREL):
+    def add_program(self, sealed, memory_bytes, threads, program=CARREL, strategy="auto"):
         """Plans once for many runs. None, or the least budget where this one is too small."""
         try:
-            command(program, "plan", sealed, "--memory", memory_bytes, "--threads", threads, "--json", "--key", self.key,
-                    "--seal-into", sealed)
+            command(program, "plan", sealed, "--memory", memory_bytes, "--threads", threads, "--strategy", strategy,
+                    "--json", "--key", self.key, "--seal-into", sealed)
         except EngineError as error:
             try:
                 return json.loads(error.output)["least_bytes"]

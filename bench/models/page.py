@@ -3,6 +3,7 @@ import os
 import platform
 
 from scenarios import MIB, MOST_SEALING, TUNED, UNTUNED
+from table import table
 from targets import int8_limit, means, row_limit, sealing, verdict
 
 
@@ -14,11 +15,6 @@ def machine():
                 model = line.split(":", 1)[1].strip()
                 break
     return f"{model}, {os.cpu_count()} CPUs, Linux {platform.release()}"
-
-
-def table(header, rows):
-    return "\n".join(["| " + " | ".join(header) + " |", "|" + "---|" * len(header),
-                      *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def target_text(value, most):
