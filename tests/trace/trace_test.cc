@@ -14,6 +14,7 @@
 #include "platform/inproc/inproc_host.h"
 #include "tests/hostile/whole_model.h"
 #include "tests/suite/random_graph.h"
+#include "tests/suite/random_quantized.h"
 
 namespace carrel::testing {
 namespace {
@@ -168,6 +169,19 @@ Graph with_other_weights(Graph graph, uint32_t seed) {
   return graph;
 }
 
+// Other bytes as weights and biases; scales are what they were.
+Graph with_other_bytes(Graph graph, uint32_t seed) {
+  std::mt19937 generator(seed);
+  for (Value& value : graph.values) {
+    if (!value.is_const() || (value.type != DType::kI8 && value.type != DType::kI32)) continue;
+    Tensor changed = *value.constant;
+    const size_t step = value.type == DType::kI8 ? 1 : 4;  // of a bias the lowest byte
+    for (size_t i = 0; i < changed.data.size(); i += step) changed.data[i] = static_cast<std::byte>(generator());
+    value.constant = std::make_shared<Tensor>(std::move(changed));
+  }
+  return graph;
+}
+
 // Every strategy at its least budget, where memory is scarcest, and at one with room; one and two
 // threads.
 std::vector<PlanRequest> requests_for(const Graph& graph) {
@@ -253,6 +267,20 @@ TEST(Trace, RandomNetworksSayNothing) {
   }
   // A few end in units that no input reaches.
   EXPECT_GT(telling, 60u);
+}
+
+TEST(Trace, RandomQuantizedNetworksSayNothing) {
+  uint64_t telling = 0;
+  for (uint32_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const Graph graph = random_quantized(seed);
+    const Seen seen = expect_oblivious(graph, with_other_bytes(graph, seed + 1000));
+    EXPECT_EQ(seen.programs, 10u);
+    telling += seen.telling;
+    if (HasFailure()) return;
+  }
+  // Some saturate whatever comes in.
+  EXPECT_GE(telling, 40u);
 }
 
 // Weights that tempt a shortcut: all zeros, infinities, denormals, the same number everywhere.
