@@ -104,7 +104,7 @@ void print_all_json(const Options& options, const SealedInfo& info) {
               {"model_id", hex(info.header.model_id)},
               {"name", graph.name},
               {"format_version", info.header.version},
-              {"precision", stored_name(weight_types(info.manifest).maps)},
+              {"precision", precision_word(weight_types(info.manifest), info.streams)},
               {"fc_precision", stored_name(weight_types(info.manifest).dense)},
               {"file_bytes", info.header.file_bytes},
               {"tiles_bytes", info.header.tiles_bytes},
@@ -162,7 +162,7 @@ void run(const Options& options) {
   fmt::print("{}\n", options.model);
   fmt::print("{:<12}{}\n", "model id", hex(info.header.model_id));
   fmt::print("{:<12}{}\n", "network", printable(info.architecture.name));
-  fmt::print("{:<12}{}\n", "precision", precision_name(weight_types(info.manifest)));
+  fmt::print("{:<12}{}\n", "precision", precision_name(weight_types(info.manifest), info.streams));
   fmt::print("{:<12}{}, of which {} encrypted weights ({} numbers, {} streams, {} tiles)\n", "size",
              size_text(info.header.file_bytes), size_text(info.header.tiles_bytes), parameter_count(info.architecture),
              info.streams.size(), tile_count(info));

@@ -78,7 +78,7 @@ Json layers_json(const Plan& plan) {
 }
 
 Json head_json(const Options& options, const Subject& subject, const PlanRequest& request) {
-  return {{"model", options.model}, {"name", subject.graph.name}, {"precision", stored_name(subject.stored.maps)},
+  return {{"model", options.model}, {"name", subject.graph.name}, {"precision", precision_word(subject.stored, subject.streams.streams)},
           {"fc_precision", stored_name(subject.stored.dense)},
           {"strategy", strategy_name(request.strategy)}, {"threads", request.threads},
           {"isa", isa_name(request.isa)}, {"budget_bytes", request.budget_bytes}};
@@ -136,7 +136,7 @@ void print_plan(const Subject& subject, const PlanRequest& request, const Plan& 
   for (const SegmentReport& s : plan.segments) fetched += s.weight_bytes_fetched, spilled += s.spill_bytes;
   fmt::print("{}: strategy {}, {} thread{}, {}, weights {}\n", printable(subject.graph.name),
              strategy_name(request.strategy), request.threads, request.threads == 1 ? "" : "s", isa_name(request.isa),
-             precision_name(subject.stored));
+             precision_name(subject.stored, subject.streams.streams));
   fmt::print("Fits into {}: planned peak {} ({} bytes). The least that works is {} ({} bytes).\n",
              size_text(request.budget_bytes), size_text(header.planned_peak_bytes), header.planned_peak_bytes,
              size_text(least), least);
@@ -193,7 +193,7 @@ void run(const Options& options) {
   }
   const uint64_t least = value_or_fail(least_visibly(subject, request), options.model);
   if (!options.html.empty()) {
-    const std::string page = plan_page({subject.graph.name, precision_name(subject.stored), least}, *plan);
+    const std::string page = plan_page({subject.graph.name, precision_name(subject.stored, subject.streams.streams), least}, *plan);
     ok_or_fail(write_file(options.html, std::as_bytes(std::span(page))), options.html);
   }
   if (options.json) print_plan_json(std::move(head), *plan, least);

@@ -8,6 +8,7 @@
 #include "apps/cli/key.h"
 #include "apps/cli/outputs.h"
 #include "apps/cli/profile_tables.h"
+#include "apps/cli/precision.h"
 #include "apps/cli/progress.h"
 #include "apps/common/clock.h"
 #include "apps/common/machine_file.h"
@@ -93,7 +94,7 @@ Json report_json(const Options& options, Runner* runner, const Measured& measure
   const std::vector<double>& ms = measured.latencies_ms;
   return {{"model", runner->architecture().name},
           {"model_id", hex(runner->model().model_id)},
-          {"precision", stored_name(runner->precision().maps)},
+          {"precision", precision_word(runner->precision(), runner->streams())},
           {"fc_precision", stored_name(runner->precision().dense)},
           {"platform", options.platform},
           {"guarantee", guarantee(options)},

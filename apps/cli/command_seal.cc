@@ -47,22 +47,18 @@ std::vector<PlanRequest> requests(const Options& options) {
   return all;
 }
 
-std::string precision_text(const Options& options, const WeightTypes& types) {
-  return options.precision.precision == "int8" ? "int8" : precision_name(types);
-}
-
 void report(const Options& options, const ModelId& id, const std::vector<std::string>& notes) {
   const SealedInfo info = value_or_fail(read_sealed(options.output), options.output);
   const WeightTypes types = weight_types(info.manifest);
   if (options.json) {
-    return print_json({{"path", options.output}, {"model_id", hex(id)}, {"precision", options.precision.precision},
+    return print_json({{"path", options.output}, {"model_id", hex(id)}, {"precision", precision_word(types, info.streams)},
                        {"fc_precision", stored_name(types.dense)},
                        {"file_bytes", info.header.file_bytes}, {"streams", info.streams.size()},
                        {"programs", info.programs.size()}, {"notes", notes}});
   }
   for (const std::string& note : notes) fmt::print(stderr, "note: {}\n", note);
   fmt::print("{}: {}, {}, {} programs, model id {}\n", options.output, size_text(info.header.file_bytes),
-             precision_text(options, types), info.programs.size(), hex(id));
+             precision_name(types, info.streams), info.programs.size(), hex(id));
 }
 
 Graph network(const Options& options) {

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 namespace carrel::cli {
 namespace {
 
@@ -10,6 +12,15 @@ StoredType parse_type(const std::string& name) {
     if (name == stored_name(type)) return type;
   }
   return StoredType::kF32;
+}
+
+bool any_quantized(std::span<const StreamDesc> streams) {
+  return std::any_of(streams.begin(), streams.end(), [](const StreamDesc& s) { return quantized(s.shape.kind); });
+}
+// Weights of an operator on floats; constants are not.
+bool is_float(const StreamDesc& stream) {
+  const WeightsKind kind = stream.shape.kind;
+  return kind == WeightsKind::kConv || kind == WeightsKind::kDepthwise || kind == WeightsKind::kDense;
 }
 
 }  // namespace
@@ -29,9 +40,15 @@ WeightTypes weight_types(const PrecisionOptions& options) {
   return {maps, options.precision == "mixed" ? StoredType::kI8 : maps};
 }
 
-std::string precision_name(const WeightTypes& types) {
-  if (types.dense == types.maps) return stored_name(types.maps);
-  return fmt::format("{}, fully connected {}", stored_name(types.maps), stored_name(types.dense));
+std::string precision_name(const WeightTypes& types, std::span<const StreamDesc> streams) {
+  const std::string floats = types.dense == types.maps ? stored_name(types.maps)
+      : fmt::format("{}, fully connected {}", stored_name(types.maps), stored_name(types.dense));
+  if (!any_quantized(streams)) return floats;
+  return std::any_of(streams.begin(), streams.end(), is_float) ? "int8, the rest " + floats : "int8";
+}
+
+const char* precision_word(const WeightTypes& types, std::span<const StreamDesc> streams) {
+  return any_quantized(streams) ? "int8" : stored_name(types.maps);
 }
 
 }  // namespace carrel::cli

@@ -85,6 +85,7 @@ class SessionRunner : public Runner {
   const ProgramHeader& program() const override { return *program_.view.header; }
   const SealedHeader& model() const override { return info_.header; }
   WeightTypes precision() const override { return weight_types(info_.manifest); }
+  std::span<const StreamDesc> streams() const override { return info_.streams; }
   bool planned_now() const override { return program_.sealed_index < 0; }
   uint64_t kernel_private_bytes() override { return session_->kernel_private_bytes(); }
   const char* protection_notes() override { return session_->protection_notes(); }

@@ -65,6 +65,7 @@ class Runner {
   virtual const ProgramHeader& program() const = 0;
   virtual const SealedHeader& model() const = 0;
   virtual WeightTypes precision() const = 0;
+  virtual std::span<const StreamDesc> streams() const = 0;
   virtual bool planned_now() const = 0;            // no sealed program fitted
   virtual uint64_t kernel_private_bytes() = 0;
   virtual const char* protection_notes() = 0;

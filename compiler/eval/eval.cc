@@ -106,9 +106,7 @@ Result<std::vector<Tensor>> run_node(const Graph& graph, const Node& node,
   }
   for (const Value& v : values) outputs.push_back(Tensor::zeros(carrier(v.type), v.shape));
   for (const Tensor& t : outputs) out.push_back(view(t));
-  PlainCall call = {code.op, in, out, code.ints, code.floats, code.activation, {}};
-  std::vector<std::byte> scratch(plain_scratch_bytes(call));
-  call.scratch = scratch;
+  PlainCall call = {code.op, in, out, code.ints, code.floats, code.activation};
   const Status status = run_plain(call);
   if (!status.ok()) {
     return Error(status.error().code(), "%s: %s", node.name.c_str(), status.error().message());

@@ -168,7 +168,7 @@ struct OpDesc {
   uint32_t arg0 = 0, arg1 = 0, arg2 = 0;
   float farg0 = 0, farg1 = 0, farg2 = 0;
   uint64_t weights_offset = 0;  // arena, multiple of 64
-  uint64_t scratch_offset = 0, scratch_bytes = 0;  // kPlain, kConv: arena
+  uint64_t scratch_offset = 0, scratch_bytes = 0;  // kConv: arena
   // kPlain: operands[operand_begin ...]: input tensors (kNone16: omitted), then output tensors.
   uint32_t operand_begin = 0, int_begin = 0, float_begin = 0;
   uint16_t input_count = 0, output_count = 0, int_count = 0, float_count = 0;

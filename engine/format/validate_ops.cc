@@ -193,9 +193,6 @@ class OpValidator {
                "a tile leaves the input's pads");
     // Rows that the last tile reads for nobody lie below the input.
     OP_REQUIRE(uint64_t{out.height} + 2 >= uint64_t{in.height} + op_.window.pad_top, "input rows are left over");
-    return check_scratch();
-  }
-  Status check_scratch() const {
     OP_REQUIRE(op_.scratch_offset % 64 == 0 &&
                    in_range(op_.scratch_offset, op_.scratch_bytes, program_.header->arena_bytes),
                "scratch is outside the arena");
@@ -362,7 +359,7 @@ class OpValidator {
                "integers are out of range");
     OP_REQUIRE(op_.float_count <= kMaxPlainFloats && in_range(op_.float_begin, op_.float_count, program_.floats.size()),
                "floats are out of range");
-    CARREL_RETURN_IF_ERROR(check_scratch());
+    OP_REQUIRE(op_.scratch_bytes == 0, "a plain operator takes no scratch");
     for (uint32_t o = 0; o < op_.output_count; ++o) CARREL_RETURN_IF_ERROR(check_plain_output(o));
     return ok_status();
   }

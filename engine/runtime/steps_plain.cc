@@ -32,7 +32,6 @@ Status Executor::plain(const OpDesc& op) {
   call.ints = program_.ints.subspan(op.int_begin, op.int_count);
   call.floats = program_.floats.subspan(op.float_begin, op.float_count);
   call.activation = {op.activation, op.activation_a, op.activation_b};
-  if (op.scratch_bytes > 0) call.scratch = {parts_.arena->claim(op.scratch_offset, op.scratch_bytes), op.scratch_bytes};
   return run_plain(call);
 }
 

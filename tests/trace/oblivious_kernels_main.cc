@@ -388,9 +388,7 @@ bool exercise_plain(const PlainCase& c) {
     inputs.push_back(view_of(dims, memory.emplace_back(count_of(dims))));
   for (size_t i = 0; i < c.output_count; ++i)
     outputs.push_back(view_of(c.output, memory.emplace_back(count_of(c.output))));
-  PlainCall call{c.op, inputs, outputs, c.ints, c.floats, c.activation, {}};
-  std::vector<std::byte> scratch(plain_scratch_bytes(call));
-  call.scratch = scratch;
+  PlainCall call{c.op, inputs, outputs, c.ints, c.floats, c.activation};
   const Status status = run_plain(call);
   if (!status.ok()) std::fprintf(stderr, "%s: %s\n", c.name, status.error().message());
   return status.ok();

@@ -61,7 +61,6 @@ Status check_call(const PlainCall& call) {
     PLAIN_REQUIRE(valid_tensor(t), "an output's dims are wrong");
     PLAIN_REQUIRE(t.data != nullptr || count(t) == 0, "an output has no memory");
   }
-  PLAIN_REQUIRE(call.scratch.size() >= plain_scratch_bytes(call), "too little scratch");
   return ok_status();
 }
 
@@ -153,9 +152,6 @@ Status dispatch(const PlainCall& call) {
 
 }  // namespace
 }  // namespace plain
-
-// Every operator works in place of its output or in fixed blocks on the stack.
-uint64_t plain_scratch_bytes(const PlainCall&) { return 0; }
 
 Status run_plain(const PlainCall& call) {
   CARREL_RETURN_IF_ERROR(plain::check_call(call));

@@ -30,12 +30,10 @@ struct PlainCall {
   std::span<const int64_t> ints;  // meaning per operator: engine/layout/plain_op.h
   std::span<const float> floats;
   Unary activation;
-  std::span<std::byte> scratch;  // at least plain_scratch_bytes()
 };
 
-uint64_t plain_scratch_bytes(const PlainCall& call);  // data pointers may be null
 // Checks ranks, shapes and attributes against each other first (hostile programs end here), then
-// computes.
+// computes. Every operator works in place of its output or in fixed blocks on the stack.
 Status run_plain(const PlainCall& call);
 
 }  // namespace carrel

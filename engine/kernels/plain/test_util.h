@@ -85,9 +85,7 @@ struct Call {
 };
 
 inline Status run(const Call& c, const std::vector<PlainTensor>& outputs) {
-  PlainCall call = {c.op, c.inputs, outputs, c.ints, c.floats, c.activation, {}};
-  std::vector<std::byte> scratch(plain_scratch_bytes(call));
-  call.scratch = scratch;
+  PlainCall call = {c.op, c.inputs, outputs, c.ints, c.floats, c.activation};
   return run_plain(call);
 }
 
