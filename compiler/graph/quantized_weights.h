@@ -19,7 +19,8 @@ std::optional<QuantizedWeights> quantized_weights(const Graph& graph, const Node
 
 // The bias `id` in units of x_scale * scale[m], int32. A dequantized one keeps its integers where
 // its scales are those units; a float one is rounded, by at most half a unit. Nothing where it is
-// no constant, or where a sum of 255 |weight| and bias, also in units of y_scale, could leave int32.
+// no constant, or where a sum of 255 |weight| and bias, also in units of y_scale, could leave
+// int32.
 std::optional<Tensor> quantized_bias(const Graph& graph, ValueId id, const Node* dequantize,
                                      float x_scale, float y_scale,
                                      const QuantizedWeights& weights);

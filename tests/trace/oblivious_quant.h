@@ -1,5 +1,6 @@
 #pragma once
-// The kernels on quantized maps with secret maps and weights. Included by oblivious_kernels_main.cc only.
+// The kernels on quantized maps with secret maps and weights. Included by oblivious_kernels_main.cc
+// only.
 #include <valgrind/memcheck.h>
 
 #include <cstdlib>
@@ -14,7 +15,8 @@ namespace carrel {
 class SecretBytes {
  public:
   explicit SecretBytes(size_t count)
-      : bytes_((count + 63) / 64 * 64 + 64), data_(static_cast<std::byte*>(std::aligned_alloc(64, bytes_))) {
+      : bytes_((count + 63) / 64 * 64 + 64),
+        data_(static_cast<std::byte*>(std::aligned_alloc(64, bytes_))) {
     std::memset(data_.get(), 0, bytes_);
     VALGRIND_MAKE_MEM_UNDEFINED(data_.get(), bytes_);
   }
@@ -30,7 +32,8 @@ class SecretBytes {
 
 class SecretByteMap {
  public:
-  explicit SecretByteMap(MapShape shape) : shape_(shape), bytes_(shape.row_bytes() * shape.height) {}
+  explicit SecretByteMap(MapShape shape)
+      : shape_(shape), bytes_(shape.row_bytes() * shape.height) {}
   operator ByteRing() const {  // NOLINT: implicit by design
     return {reinterpret_cast<uint8_t*>(bytes_.data()), shape_, shape_.height};
   }
@@ -44,15 +47,30 @@ constexpr MapShape kByteShape{37, 9, 19, 2, 2, ElementType::kU8, 100};
 constexpr uint32_t kByteBlocks = kByteShape.blocks();
 constexpr RowRange kByteRows{0, 9};
 
-inline void one_quant_conv(const RowKernels& k, const MapShape& in, const MapShape& out, const Window& window) {
-  const TileGrid grid = *make_tile_grid({WeightsKind::kQuantConv, StoredType::kF32, in.channels, out.channels,
-                                         window.kernel_h, window.kernel_w, 0});
+inline void one_quant_conv(const RowKernels& k, const MapShape& in, const MapShape& out,
+                           const Window& window) {
+  const TileGrid grid = *make_tile_grid({WeightsKind::kQuantConv, StoredType::kF32, in.channels,
+                                         out.channels, window.kernel_h, window.kernel_w, 0});
   const SecretBytes packed(grid.stored_bytes), sums(quant_sums_bytes(out.height, out.width));
   const SecretByteMap x(in), y(out);
   for (uint32_t t = 0; t < grid.tile_count; ++t) {
     const TileInfo tile = tile_info(grid, t);
-    k.quant_conv({x, y, 0, 0, in.channels, out.channels, tile.panel_begin, tile.panel_count, tile.tap_begin,
-                  tile.tap_end, grid.taps, packed.data() + tile_stored_offset(grid, t), sums.data(), window, 3, 250,
+    k.quant_conv({x,
+                  y,
+                  0,
+                  0,
+                  in.channels,
+                  out.channels,
+                  tile.panel_begin,
+                  tile.panel_count,
+                  tile.tap_begin,
+                  tile.tap_end,
+                  grid.taps,
+                  packed.data() + tile_stored_offset(grid, t),
+                  sums.data(),
+                  window,
+                  3,
+                  250,
                   {0, out.height}});
   }
 }
@@ -73,19 +91,38 @@ inline void exercise_quant_conv(const RowKernels& k) {
 inline void exercise_quant_depthwise(const RowKernels& k) {
   const SecretByteMap x(kByteShape), y(kByteShape);
   const SecretBytes weights(kByteBlocks * (kLanes * 8 + 5 * 2 * 64));
-  k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 255, kByteRows});
+  k.quant_depthwise(
+      {x, y, 0, kByteBlocks, weights.data(), {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 255, kByteRows});
   MapShape half = kByteShape;
   half.height = 5, half.width = 10;
-  k.quant_depthwise({x, SecretByteMap(half), 0, kByteBlocks, weights.data(), {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 0, 255,
+  k.quant_depthwise({x,
+                     SecretByteMap(half),
+                     0,
+                     kByteBlocks,
+                     weights.data(),
+                     {3, 3, 2, 2, 1, 1, 1, 1, 1, 1},
+                     0,
+                     255,
                      {0, 5}});
   k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {}, 0, 255, kByteRows});
-  k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {5, 5, 1, 1, 1, 1, 2, 2, 2, 2}, 0, 255, kByteRows});
-  k.quant_depthwise({x, y, 0, kByteBlocks, weights.data(), {3, 3, 1, 1, 2, 2, 2, 2, 2, 2}, 0, 255, kByteRows});
+  k.quant_depthwise(
+      {x, y, 0, kByteBlocks, weights.data(), {5, 5, 1, 1, 1, 1, 2, 2, 2, 2}, 0, 255, kByteRows});
+  k.quant_depthwise(
+      {x, y, 0, kByteBlocks, weights.data(), {3, 3, 1, 1, 2, 2, 2, 2, 2, 2}, 0, 255, kByteRows});
 }
 inline void exercise_quant_pool(const RowKernels& k) {
   const SecretByteMap x(kByteShape), y(kByteShape);
   for (const PoolKind kind : {PoolKind::kMax, PoolKind::kAverage}) {
-    k.quant_pool({x, y, 0, kByteBlocks, kind, kind == PoolKind::kAverage, 1, 1, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 0.7f,
+    k.quant_pool({x,
+                  y,
+                  0,
+                  kByteBlocks,
+                  kind,
+                  kind == PoolKind::kAverage,
+                  1,
+                  1,
+                  {3, 3, 1, 1, 1, 1, 1, 1, 1, 1},
+                  0.7f,
                   kByteRows});
   }
 }
@@ -113,20 +150,37 @@ inline MapShape float_shape() {
 inline void exercise_quantize(const RowKernels& k) {
   const SecretBytes floats(float_shape().row_bytes() * kByteShape.height);
   const SecretByteMap y(kByteShape);
-  k.quantize({{reinterpret_cast<float*>(floats.data()), float_shape(), kByteShape.height}, y, 0, kByteBlocks, 0.1f, 7,
+  k.quantize({{reinterpret_cast<float*>(floats.data()), float_shape(), kByteShape.height},
+              y,
+              0,
+              kByteBlocks,
+              0.1f,
+              7,
               kByteRows});
   MapShape planar = float_shape(), few = kByteShape;
   planar.channels = few.channels = 3;
   planar.type = ElementType::kPlanarF32;
-  k.quantize({{reinterpret_cast<float*>(floats.data()), planar, kByteShape.height}, SecretByteMap(few), 0, 1, 0.1f, 7,
+  k.quantize({{reinterpret_cast<float*>(floats.data()), planar, kByteShape.height},
+              SecretByteMap(few),
+              0,
+              1,
+              0.1f,
+              7,
               kByteRows});
 }
 inline void exercise_dequantize(const RowKernels& k) {
   const SecretBytes floats(float_shape().row_bytes() * kByteShape.height);
   const SecretByteMap x(kByteShape);
-  k.dequantize({x, {reinterpret_cast<float*>(floats.data()), float_shape(), kByteShape.height}, 0, kByteBlocks, 0.1f, 7,
+  k.dequantize({x,
+                {reinterpret_cast<float*>(floats.data()), float_shape(), kByteShape.height},
+                0,
+                kByteBlocks,
+                0.1f,
+                7,
                 kByteRows});
 }
-inline void exercise_fill_pads(const RowKernels& k) { k.fill_pads(SecretByteMap(kByteShape), kByteRows); }
+inline void exercise_fill_pads(const RowKernels& k) {
+  k.fill_pads(SecretByteMap(kByteShape), kByteRows);
+}
 
 }  // namespace carrel

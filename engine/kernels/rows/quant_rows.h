@@ -1,8 +1,9 @@
 #pragma once
-// Kernels on quantized maps (engine/layout/map.h): real = scale * (byte - zero); zero points are the
-// maps' own unless a call has one. The contract is that of rows.h, but for: pads hold the zero point (fill_pads), sums are
-// exact integers, and every instruction set gives the same bits. Requantization is one float product
-// (or the sum of two), rounded half to even, plus the zero point, clamped; of a convolution below 2^31.
+// Kernels on quantized maps (engine/layout/map.h): real = scale * (byte - zero); zero points are
+// the maps' own unless a call has one. The contract is that of rows.h, but for: pads hold the zero
+// point (fill_pads), sums are exact integers, and every instruction set gives the same bits.
+// Requantization is one float product (or the sum of two), rounded half to even, plus the zero
+// point, clamped; of a convolution below 2^31.
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -44,8 +45,8 @@ struct QuantDepthwiseCall {
   RowRange rows;
 };
 
-// The maximum, or the mean of (in - zero) times `scale`. Otherwise as PoolCall. A window has at most
-// kMaxQuantPoolTaps taps.
+// The maximum, or the mean of (in - zero) times `scale`. Otherwise as PoolCall. A window has at
+// most kMaxQuantPoolTaps taps.
 struct QuantPoolCall {
   ByteRing in, out;
   uint32_t block_begin = 0, block_count = 0;
@@ -75,8 +76,8 @@ struct QuantCopyCall {
   RowRange rows;
 };
 
-// out = clamp(round(in / scale) + zero), and back. Integers as floats: scale 1, zero 0. The input of the first may be
-// planar.
+// out = clamp(round(in / scale) + zero), and back. Integers as floats: scale 1, zero 0. The input
+// of the first may be planar.
 struct QuantizeCall {
   RowRing in;
   ByteRing out;
@@ -94,13 +95,14 @@ struct DequantizeCall {
   RowRange rows;
 };
 
-// The owner's side. `weights`: (Cout, Cin, kh, kw), depthwise (C, 1, kh, kw); bias and multipliers: one for each
-// output channel, bias over raw bytes.
+// The owner's side. `weights`: (Cout, Cin, kh, kw), depthwise (C, 1, kh, kw); bias and multipliers:
+// one for each output channel, bias over raw bytes.
 struct QuantWeights {
   std::span<const int8_t> weights;
   std::span<const int32_t> bias;
   std::span<const float> multipliers;
 };
-void pack_quant_weights(const TileGrid& grid, const QuantWeights& weights, std::span<std::byte> stream);
+void pack_quant_weights(const TileGrid& grid, const QuantWeights& weights,
+                        std::span<std::byte> stream);
 
 }  // namespace carrel

@@ -74,7 +74,8 @@ class ByteMap {
   void fill_row(uint32_t y, const ByteTensor& dense) const {
     const MapShape& s = ring_.shape;
     for (uint32_t c = 0; c < s.channels; ++c) {
-      for (uint32_t x = 0; x < s.width; ++x) at(c, y, x) = dense[(size_t{c} * s.height + y) * s.width + x];
+      for (uint32_t x = 0; x < s.width; ++x)
+        at(c, y, x) = dense[(size_t{c} * s.height + y) * s.width + x];
     }
   }
   void fill(const ByteTensor& dense) const {

@@ -1,6 +1,6 @@
 #pragma once
-// Register tiles of kQuantTilePixels pixels x 16 channels, for ISAs with few registers. Include after
-// quant_conv_body.h and a definition of kQuantTilePixels.
+// Register tiles of kQuantTilePixels pixels x 16 channels, for ISAs with few registers. Include
+// after quant_conv_body.h and a definition of kQuantTilePixels.
 #include <utility>
 
 namespace carrel::CARREL_ROWS_ISA {
