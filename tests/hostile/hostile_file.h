@@ -42,7 +42,7 @@ inline Graph network(uint64_t seed) {
 }
 
 // Less than its weights: some are read again in every inference.
-inline constexpr uint64_t kBudget = 2 * kMiB;
+inline constexpr uint64_t kBudget = kMiB;
 
 class HostileFile : public ::testing::Test {
  protected:
