@@ -10,7 +10,7 @@ namespace carrel::cli {
 
 struct CalibrationOptions {
   InputOptions inputs;  // paths may be folders too
-  std::string method = "mse";
+  std::string method = "percentile";
   int64_t images = 200;
 };
 

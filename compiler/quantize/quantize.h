@@ -10,7 +10,7 @@
 namespace carrel {
 
 struct QuantizeOptions {
-  RangeMethod method = RangeMethod::kMse;
+  RangeMethod method = RangeMethod::kPercentile;  // docs/WEIGHTS.md has the comparison
   int threads = 1;  // of calibration; the result does not depend on it
   std::function<void(uint64_t done, uint64_t total)> progress;  // inputs; may be empty
 };
