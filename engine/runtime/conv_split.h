@@ -16,6 +16,10 @@ struct ConvSplit {
 // 8192 weights at 60 GFMA/s).
 inline constexpr uint64_t kTilePixels = 24;
 
+// Rows stay with the thread whose cache they are in: divided by units, every thread reads what the others wrote,
+// which costs about this much more than reading its own.
+inline constexpr uint64_t kOthersRowsPercent = 115;
+
 inline ConvSplit choose_split(uint32_t units, RowRange rows, uint32_t width, uint32_t threads, bool streamed) {
   const uint64_t fetch = streamed ? kTilePixels : 0;
   const uint32_t row_count = rows.end - rows.begin;
@@ -25,7 +29,7 @@ inline ConvSplit choose_split(uint32_t units, RowRange rows, uint32_t width, uin
   const uint64_t by_rows = units * (fetch + uint64_t{(row_count + row_parts - 1) / row_parts} * width);
   // A handful of pixels over one tile is not worth waking anybody.
   if (units * (fetch + uint64_t{row_count} * width) < 2 * kTilePixels) return {false, 1};
-  return by_units <= by_rows ? ConvSplit{false, unit_parts} : ConvSplit{true, row_parts};
+  return by_units * kOthersRowsPercent <= by_rows * 100 ? ConvSplit{false, unit_parts} : ConvSplit{true, row_parts};
 }
 
 // Tiles of units [begin, end): chunks of a panel stay together, since their sums continue one another.
