@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=3, help="timed inferences of each engine in a round")
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build/bench", help="for models and results")
-    parser.add_argument("--fresh", action="store_true", help="measure again what is there already")
+    parser.add_argument("--fresh", action="store_true", help="measure the scenarios again that are there already")
     parser.add_argument("--write", action="store_true", help="write docs/BENCHMARKS.md and docs/bench/*.svg")
     parser.add_argument("--json", action="store_true", help="print all rows as one JSON object")
     options = parser.parse_args()

@@ -83,6 +83,18 @@ class BenchTest(unittest.TestCase):
         self.assertLess(section.index("4 MiB"), section.index("64 MiB"))
         self.assertIsNone(strategies.worst({**fast, "ratio": {}}))
 
+    def test_fresh_measures_again_and_keeps_the_others(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "results.jsonl"
+            first = results.Results(path, fresh=False)
+            first.add("a", {"ratio": 1})
+            first.add("b", {"ratio": 2})
+            again = results.Results(path, fresh=True)
+            self.assertNotIn("a", again)
+            again.add("a", {"ratio": 3})
+            self.assertIn("a", again)
+            self.assertEqual(results.Results(path, fresh=False).rows, {"a": {"ratio": 3}, "b": {"ratio": 2}})
+
     def test_the_section_of_strategies_stays(self):
         self.assertEqual(strategies.split("# Page\n\n## Strategies\n\nrows\n"), ("# Page\n\n", "## Strategies\n\nrows\n"))
         self.assertEqual(strategies.split("# Page\n"), ("# Page\n", ""))

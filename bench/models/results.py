@@ -14,10 +14,9 @@ def commit():
 class Results:
     def __init__(self, path, fresh):
         self.path, self.commit, self.rows = path, commit(), {}
-        if fresh:
-            path.unlink(missing_ok=True)
         if path.exists():
             self._read()
+        self.stale = set(self.rows) if fresh else set()  # to be measured again; until then they are known
 
     def _read(self):
         for line in self.path.read_text().splitlines():
@@ -29,12 +28,13 @@ class Results:
                 self.rows[entry["key"]] = entry["row"]
 
     def __contains__(self, key):
-        return key in self.rows
+        return key in self.rows and key not in self.stale
 
     def __getitem__(self, key):
         return self.rows[key]
 
     def add(self, key, row):
         self.rows[key] = row
+        self.stale.discard(key)
         with self.path.open("a") as out:
             out.write(json.dumps({"commit": self.commit, "key": key, "row": row}) + "\n")

@@ -102,8 +102,7 @@ bool Gcm::open_from_untrusted(const Nonce& nonce, std::span<const std::byte> aad
   Tag computed;
   backend(mask_).open(
       {state_, nonce.bytes, aad.data(), aad.size(), claimed_cipher, plain, bytes, computed.bytes});
-  // Only now, when the prefetches have brought it: waiting for it first costs 5 % of a large
-  // network.
+  // Only now, when the prefetches have brought it: at first it would be waited for.
   const Tag claimed = load_tag_once(claimed_tag);
   const bool authentic = equal_constant_time(computed.bytes, claimed.bytes, kTagBytes);
   if (!authentic) wipe(plain, bytes);

@@ -14,7 +14,8 @@ uint32_t groups_of(RowRange rows, uint32_t group_rows) { return (count_of(rows) 
 
 }  // namespace
 
-// A convolution's weights as the steps go through them: whole panels, if they fit the tile buffer. With sums, a panel's tiles follow one another for a group of
+// A convolution's weights as the steps go through them: whole panels, if they fit the tile buffer. With sums, a panel's
+// tiles follow one another for a group of
 // rows, as many as the sums have room for; streamed tiles are fetched again for the next group.
 struct Executor::QuantConvPlan {
   const OpDesc& op;

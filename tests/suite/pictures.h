@@ -13,7 +13,8 @@ namespace carrel::suite {
 std::string data_folder();
 #define SKIP_WITHOUT_DATA()  \
   if (data_folder().empty()) \
-  GTEST_SKIP() << "CARREL_TEST_DATA does not name a folder with models and pictures"
+  GTEST_SKIP() << "trained models and pictures are other people's and not in the repository: "  \
+                  "CARREL_TEST_DATA names no folder with them"
 
 struct Pictures {
   Tensor values;             // (N, 3, H, W)

@@ -11,6 +11,15 @@ constexpr RowKernels kGeneric = {
 };
 #undef CARREL_ROW_KERNEL
 
+// Another instruction set's dot products of bytes.
+[[maybe_unused]] constexpr RowKernels with_dots(RowKernels kernels,
+                                                decltype(RowKernels::quant_conv) conv,
+                                                decltype(RowKernels::quant_depthwise) depthwise) {
+  kernels.quant_conv = conv;
+  kernels.quant_depthwise = depthwise;
+  return kernels;
+}
+
 #if defined(__x86_64__)
 #define CARREL_ROW_KERNEL(name, ...) .name = rows_avx2::name,
 constexpr RowKernels kAvx2 = {
@@ -27,31 +36,14 @@ constexpr RowKernels kAvx512 = {
 };
 #undef CARREL_ROW_KERNEL
 
-constexpr RowKernels with_avxvnni(RowKernels kernels) {
-  kernels.quant_conv = rows_avxvnni::quant_conv;
-  kernels.quant_depthwise = rows_avxvnni::quant_depthwise;
-  return kernels;
-}
-constexpr RowKernels with_avx512vnni(RowKernels kernels) {
-  kernels.quant_conv = rows_avx512vnni::quant_conv;
-  kernels.quant_depthwise = rows_avx512vnni::quant_depthwise;
-  return kernels;
-}
-constexpr RowKernels kAvx2Vnni = with_avxvnni(kAvx2);
-constexpr RowKernels kAvx512Vnni = with_avx512vnni(kAvx512);
+constexpr RowKernels kAvx2Vnni =
+    with_dots(kAvx2, rows_avxvnni::quant_conv, rows_avxvnni::quant_depthwise);
+constexpr RowKernels kAvx512Vnni =
+    with_dots(kAvx512, rows_avx512vnni::quant_conv, rows_avx512vnni::quant_depthwise);
 #elif defined(__aarch64__)
-constexpr RowKernels with_dotprod(RowKernels kernels) {
-  kernels.quant_conv = rows_dotprod::quant_conv;
-  kernels.quant_depthwise = rows_dotprod::quant_depthwise;
-  return kernels;
-}
-constexpr RowKernels with_i8mm(RowKernels kernels) {
-  kernels.quant_conv = rows_i8mm::quant_conv;
-  kernels.quant_depthwise = rows_i8mm::quant_depthwise;
-  return kernels;
-}
-constexpr RowKernels kDotProd = with_dotprod(kGeneric);
-constexpr RowKernels kI8mm = with_i8mm(kGeneric);
+constexpr RowKernels kDotProd =
+    with_dots(kGeneric, rows_dotprod::quant_conv, rows_dotprod::quant_depthwise);
+constexpr RowKernels kI8mm = with_dots(kGeneric, rows_i8mm::quant_conv, rows_i8mm::quant_depthwise);
 #endif
 
 }  // namespace

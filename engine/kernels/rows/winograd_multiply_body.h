@@ -23,7 +23,7 @@ void multiply_planes(const WinogradMultiplyCall& call) {
                    left < kLanes ? left : kLanes};
   }
   const uint32_t blocks = call.width / kLanes < Tiles::kBlocks ? 1 : Tiles::kBlocks;
-  // The next point's plane, unless all of them stay in L2: prefetches take 3 % of a product's time.
+  // The next point's plane, unless all of them stay in L2: prefetches take time of their own.
   const size_t ahead =
       planes.input_floats() * sizeof(float) > kInputInCache ? planes.input_pitch() : 0;
   const RowCut<Tiles> cut(static_cast<uint32_t>(tiles), blocks, kLanes);
