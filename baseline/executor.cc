@@ -71,6 +71,8 @@ Status Executor::run_layer(size_t index) {
       return run_max_pool(layer);
     case LayerKind::kAveragePool:
       return run_average_pool(layer);
+    case LayerKind::kLrn:
+      return run_lrn(layer);
     case LayerKind::kPlain:
       break;
   }
@@ -223,6 +225,22 @@ Status Executor::run_average_pool(const Layer& layer) {
     loops_.depthwise(w, phases, x + c * w.in_count(), weights.data(), 0.0f, none, scratch(phases),
                      y + c * w.out_count());
   }
+  return activate(layer, layer.outputs[0]);
+}
+
+Status Executor::run_lrn(const Layer& layer) {
+  const Shape& shape = layer.outputs[0].shape;
+  Lrn lrn;
+  lrn.channels = shape[1];
+  lrn.count = shape[2] * shape[3];
+  lrn.size = layer.plain.ints[0];
+  lrn.alpha = layer.plain.floats[0] / static_cast<float>(lrn.size);
+  lrn.beta = layer.plain.floats[1];
+  lrn.bias = layer.plain.floats[2];
+  const float* x = data(layer.inputs[0]);
+  float* y = data(layer.outputs[0]);
+#pragma omp parallel for
+  for (int64_t c = 0; c < lrn.channels; ++c) loops_.lrn(lrn, x, c, y);
   return activate(layer, layer.outputs[0]);
 }
 

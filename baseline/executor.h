@@ -25,6 +25,7 @@ class Executor {
   Status run_unary(const Layer& layer);
   Status run_max_pool(const Layer& layer);
   Status run_average_pool(const Layer& layer);
+  Status run_lrn(const Layer& layer);
   Status run_plain_layer(const Layer& layer);
 
   // The bias of each channel and the activation, over the output that is there.

@@ -113,6 +113,7 @@ bool NetworkBuilder::add_sealed(NodeId id, Layer* layer) {
 
 Status NetworkBuilder::add_plain(const Node& node, Layer* layer) {
   CARREL_ASSIGN(layer->plain, encode_plain(graph_, node));
+  if (layer->plain.op == PlainOp::kLrn && is_map(node.inputs[0])) layer->kind = LayerKind::kLrn;
   layer->activation = layer->plain.activation;
   for (ValueId id : layer->plain.inputs) {
     if (id != kNoValue && place_of(id) < 0) {

@@ -21,6 +21,7 @@ enum class LayerKind : uint8_t {
   kUnary,        // the activation alone
   kMaxPool,      // 2-D
   kAveragePool,  // 2-D, without pads
+  kLrn,          // `plain` has its numbers
   kPlain,        // anything else: run_plain()
 };
 
@@ -37,7 +38,7 @@ struct Layer {
   Unary activation;     // applied to the result
   PlaneWindow window;   // kConv, kDepthwise, pools
   int64_t groups = 1;   // kConv
-  PlainEncoding plain;  // kPlain
+  PlainEncoding plain;  // kLrn, kPlain
 };
 
 // Where stream i of the sealed file goes, in floats from the start of its places.

@@ -46,6 +46,13 @@ struct Clamp {
 };
 bool as_clamp(const Unary& activation, Clamp* clamp);
 
+// y = x / (bias + alpha * sum of the squares over neighbouring channels)^beta
+struct Lrn {
+  int64_t channels = 0, count = 0;  // of each channel's plane
+  int64_t size = 1;                 // channels in a sum, as ONNX centres them
+  float alpha = 0, beta = 0, bias = 0;
+};
+
 struct PlaneLoops {
   // columns[tap][out position] = the input that tap reads there: taps() rows of out_count().
   void (*im2col)(const PlaneWindow& w, const float* x, float* columns);
@@ -54,6 +61,8 @@ struct PlaneLoops {
                     const float* weights, float bias, const Clamp& clamp, float* scratch, float* y);
   void (*max_pool)(const PlaneWindow& w, const PlanePhases& p, const float* x, float* scratch,
                    float* y);
+  // x, y: all channels; writes channel `channel`.
+  void (*lrn)(const Lrn& lrn, const float* x, int64_t channel, float* y);
   // y[i] = clamp(x[i] * scale + shift); y may be x.
   void (*affine)(const float* x, float* y, int64_t count, float scale, float shift,
                  const Clamp& clamp);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/vector_math.h"
 #include "baseline/planes.h"
 
 namespace carrel::unmodified {
@@ -165,7 +166,24 @@ void max_pool(const PlaneWindow& w, const PlanePhases& p, const float* x, float*
     std::memcpy(y + r * w.out_w, sums + r * p.pitch, static_cast<size_t>(w.out_w) * sizeof(float));
 }
 
-constexpr PlaneLoops kLoops = {im2col, depthwise, max_pool, affine, add};
+void lrn(const Lrn& lrn, const float* x, int64_t channel, float* y) {
+  const int64_t first = most(0, channel - (lrn.size - 1) / 2);
+  const int64_t end = least(lrn.channels, channel + lrn.size / 2 + 1);
+  const float* in = x + channel * lrn.count;
+  float* out = y + channel * lrn.count;
+  for (int64_t begin = 0; begin < lrn.count; begin += kBlock) {
+    const int64_t n = least(kBlock, lrn.count - begin);
+    float squares[kBlock] = {};
+    for (int64_t c = first; c < end; ++c) {
+      const float* other = x + c * lrn.count + begin;
+      for (int64_t i = 0; i < n; ++i) squares[i] += other[i] * other[i];
+    }
+    for (float& v : squares) v = pow_f32(lrn.bias + lrn.alpha * v, -lrn.beta);
+    for (int64_t i = 0; i < n; ++i) out[begin + i] = in[begin + i] * squares[i];
+  }
+}
+
+constexpr PlaneLoops kLoops = {im2col, depthwise, max_pool, lrn, affine, add};
 
 }  // namespace
 }  // namespace carrel::unmodified

@@ -113,6 +113,30 @@ TEST(Planes, DepthwiseAndMaxPool) {
   }
 }
 
+TEST(Planes, Lrn) {
+  for (CpuMask mask : masks()) {
+    for (int64_t size : {1, 2, 3, 5, 40}) {
+      const Lrn lrn = {7, 75, size, 0.3f, 0.75f, 1.5f};
+      const std::vector<float> x = noise(lrn.channels * lrn.count, 4);
+      std::vector<float> y(x.size());
+      for (int64_t c = 0; c < lrn.channels; ++c) plane_loops(mask).lrn(lrn, x.data(), c, y.data());
+      for (int64_t c = 0; c < lrn.channels; ++c) {
+        for (int64_t i = 0; i < lrn.count; ++i) {
+          double sum = 0;
+          for (int64_t k = c - (size - 1) / 2; k <= c + size / 2; ++k) {
+            if (k < 0 || k >= lrn.channels) continue;
+            sum += std::pow(double{x[static_cast<size_t>(k * lrn.count + i)]}, 2);
+          }
+          const auto at = static_cast<size_t>(c * lrn.count + i);
+          const double want =
+              double{x[at]} / std::pow(double{lrn.bias} + double{lrn.alpha} * sum, 0.75);
+          ASSERT_NEAR(double{y[at]}, want, 1e-5);
+        }
+      }
+    }
+  }
+}
+
 TEST(Planes, AffineAndAddInPlace) {
   Clamp relu, none, clip;
   ASSERT_TRUE(as_clamp({UnaryFn::kRelu, 0, 0}, &relu));
