@@ -6,11 +6,11 @@
 // group (1 x 1 convolutions without im2col; depthwise ones by a direct loop). The graph is the one
 // that was sealed: batch normalizations folded, activations fused.
 //
-// Everything that holds weights or activations lies in one region, apart from the packing buffers
-// of oneDNN's sgemm (a few MiB, on the heap), one tile's buffer while weights are decrypted, and
-// the caller's inputs and outputs. The last bits may depend on the number of threads. Threads are
-// OpenMP's, which wait by spinning: on cores that others use too they slow one another down unless
-// OMP_WAIT_POLICY is passive.
+// Everything that holds weights or activations lies in one region, apart from the buffers of
+// oneDNN's sgemm (on the heap, under 1 MiB measured for VGG-16 and DenseNet-121 on two threads),
+// one tile's buffer while weights are decrypted, and the caller's inputs and outputs. The last bits
+// may depend on the number of threads. Threads are OpenMP's, which wait by spinning: on cores that
+// others use too they slow one another down unless OMP_WAIT_POLICY is passive.
 //
 // NOT for trusted use: it holds the whole model in plain, allocates, and takes what memory it
 // likes.
