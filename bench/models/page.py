@@ -71,8 +71,8 @@ def head(results, speed, options):
 Written by `./dev bench` at {results.commit}. Weights are synthetic (`carrel zoo`), one 224 x 224 picture; outputs were
 compared first. carrel: process platform, sealed weights, `--memory` covering every writable byte of the trusted
 process. ONNX Runtime 1.30: plain memory, all optimizations, the same number of threads. Each row is of one run, {options.rounds}
-rounds of {options.runs} inferences each, turn by turn, a fresh carrel process in each round; times are medians, the ratio is
-the median over rounds (least - most beside it). "First run" is carrel's first inference, when nothing is resident and
+rounds of {options.runs} inferences each, turn by turn (with a pause after ONNX Runtime's, whose threads go on spinning), a fresh carrel process in
+each round; times are medians, the ratio is the median over rounds (least - most beside it). "First run" is carrel's first inference, when nothing is resident and
 memory is touched for the first time; "decrypted" and "spilled" are of a later one: weights that fit the budget stay.
 "Error" is the largest difference to ONNX Runtime over the largest output. Targets are of `bench/models/scenarios.py`.
 

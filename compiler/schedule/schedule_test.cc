@@ -21,7 +21,7 @@ class FlatCost : public CostModel {
 
 TensorIndex add_tensor(SchedProblem* p, uint32_t rows, uint64_t row_bytes, NodeIndex producer) {
   SchedTensor t;
-  t.name = "t" + std::to_string(p->tensors.size());
+  t.name.append("t").append(std::to_string(p->tensors.size()));
   t.rows = rows;
   t.row_bytes = row_bytes;
   t.producer = producer;

@@ -2,9 +2,6 @@
 #include "engine/runtime/executor.h"
 
 namespace carrel {
-namespace {
-
-}  // namespace
 
 Status Executor::pool(const OpDesc& op, RowRange rows) {
   const RowRing in = ring(op.in0), out = ring(op.out);
