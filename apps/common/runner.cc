@@ -159,7 +159,7 @@ class SessionRunner : public Runner {
       return sent;
     };
     const bool process = options.platform == PlatformKind::kProcess;
-    CARREL_ASSIGN(session_, process ? open_process_session(session, deliver) : open_inproc_session({session, {}, nullptr}, deliver));
+    CARREL_ASSIGN(session_, process ? open_process_session(session, deliver) : open_inproc_session({session, {}, {}, nullptr}, deliver));
     return ok_status();
   }
 

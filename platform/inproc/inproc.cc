@@ -41,7 +41,7 @@ class InprocSession final : public TrustedSession {
     engine_->close();
     for (std::thread& worker : workers_) worker.join();
     engine_.reset();
-    unmap_memory(block_);
+    unmap_memory(own_block_);
   }
 
   Status open(const InprocOptions& options, const DeliverSecrets& deliver);
@@ -77,7 +77,7 @@ class InprocSession final : public TrustedSession {
   }
 
   InprocHost host_;
-  std::span<std::byte> block_;
+  std::span<std::byte> own_block_;
   std::unique_ptr<Engine> engine_ = std::make_unique<Engine>();
   std::vector<std::thread> workers_;
   bool dead_ = false;
@@ -94,15 +94,16 @@ Status InprocSession::open(const InprocOptions& options, const DeliverSecrets& d
   if (options.model.empty()) CARREL_RETURN_IF_ERROR(host_.use_file(session.model_path));
   else host_.use_memory(options.model, session.map_model);
   CARREL_RETURN_IF_ERROR(host_.allocate_shared(session.shared_bytes));
-  block_ = map_memory(session.budget_bytes - reserve);
-  if (block_.empty()) return Error(ErrorCode::kIo, "no memory for the engine's block");
+  if (options.block.empty()) own_block_ = map_memory(session.budget_bytes - reserve);
+  const std::span<std::byte> block = options.block.empty() ? own_block_ : options.block;
+  if (block.empty()) return Error(ErrorCode::kIo, "no memory for the engine's block");
   SessionSecrets secrets;
   const Status received = receive_secrets_by_pipe(deliver, &secrets);
   if (!received.ok()) {
     wipe(&secrets, sizeof(secrets));
     return received;
   }
-  const EngineConfig config{block_, session.threads, session.cpu, options.trace};
+  const EngineConfig config{block, session.threads, session.cpu, options.trace};
   CARREL_RETURN_IF_ERROR(Engine::open(&host_, config, &secrets, engine_.get()));
   for (uint32_t i = 1; i < session.threads; ++i) {
     workers_.emplace_back([this, i] { engine_->worker_loop(i); });

@@ -15,6 +15,8 @@ struct InprocOptions {
   // Instead of session.model_path: the sealed model in memory, which outlives the session. With session.map_model
   // the engine decrypts straight from it.
   std::span<const std::byte> model;
+  // Instead of memory of its own: the engine's block, session.budget_bytes less its reserve; outlives the session.
+  std::span<std::byte> block;
   TraceSink* trace = nullptr;
 };
 

@@ -92,7 +92,7 @@ class ProcessSessionTest : public ::testing::Test {
     return output;
   }
   std::vector<float> inproc_output() {
-    auto session = open_inproc_session({options_, {}, nullptr}, deliver());
+    auto session = open_inproc_session({options_, {}, {}, nullptr}, deliver());
     EXPECT_TRUE(session.ok() && prepare(**session).ok());
     const auto output = infer(**session, 1);
     EXPECT_TRUE(output.ok());

@@ -122,7 +122,7 @@ Result<std::unique_ptr<TrustedSession>> HonestClient::start(const std::string& p
   session.timeout_ms = 60 * 1000;
   const DeliverSecrets deliver = [this](int fd) { return deliver_secrets(fd, secrets_); };
   if (options.platform == PlatformKind::kInproc)
-    return open_inproc_session({session, {}, nullptr}, deliver);
+    return open_inproc_session({session, {}, {}, nullptr}, deliver);
   session.enclave_path = enclave_path();
   return open_process_session(session, deliver);
 }
