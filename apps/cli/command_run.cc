@@ -4,6 +4,7 @@
 
 #include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
+#include "apps/cli/epc_report.h"
 #include "apps/cli/inputs.h"
 #include "apps/cli/key.h"
 #include "apps/cli/outputs.h"
@@ -20,6 +21,7 @@ namespace {
 
 struct Options {
   std::string model, key, output, save_input, labels, platform = "process", strategy = "auto", isa = "auto", expected, enclave;
+  std::string epc_profile = "sgx1", trace;
   InputOptions input;
   uint64_t budget_bytes = 0;
   uint32_t threads = 1;
@@ -27,10 +29,14 @@ struct Options {
   bool json = false, profile = false;
 };
 
+// 192 MB at most, taken as they come.
+constexpr uint64_t kTraceEvents = 16u << 20;
+
 struct Measured {
   double cold_ms = 0;
   std::vector<double> latencies_ms;  // of the later inferences; of the first where it is the only one
   RunStats last;
+  EpcMeasured epc;  // epcsim: of the last
 };
 
 double median(std::vector<double> values) {
@@ -48,19 +54,37 @@ CpuMask cpu_for(const std::string& isa) {
   return all;
 }
 
+PlatformKind platform_kind(const std::string& name) {
+  if (name == "inproc") return PlatformKind::kInproc;
+  return name == "epcsim" ? PlatformKind::kEpcsim : PlatformKind::kProcess;
+}
+
 RunnerOptions runner_options(const Options& options) {
   RunnerOptions out;
   out.model_path = options.model;
   out.memory_bytes = options.budget_bytes;
   out.strategy = *parse_strategy(options.strategy.c_str());
   out.threads = options.threads;
-  out.platform = options.platform == "inproc" ? PlatformKind::kInproc : PlatformKind::kProcess;
+  out.platform = platform_kind(options.platform);
+  if (!options.trace.empty()) out.trace_events = kTraceEvents;
   out.cpu = cpu_for(options.isa);
   out.enclave_path = options.enclave;
   out.profile = options.profile;
   out.machine = value_or_fail(load_machine_profile(), "").of(isa_level(out.cpu));
   out.pin_model = !options.expected.empty();
   if (out.pin_model) parse_model_id(options.expected, &out.expected_model);
+  return out;
+}
+
+// What the simulator counted between two moments.
+EpcMeasured epc_difference(const EpcsimSession& now, const EpcMeasured& before) {
+  EpcMeasured out;
+  out.counters = now.counters();
+  out.counters.touches -= before.counters.touches;
+  out.counters.loads -= before.counters.loads;
+  out.counters.evictions -= before.counters.evictions;
+  out.counters.handler_ns -= before.counters.handler_ns;
+  out.bytes_touched = now.bytes_handed_out() - before.bytes_touched;
   return out;
 }
 
@@ -73,9 +97,12 @@ std::vector<Tensor> infer(const Options& options, const std::vector<Tensor>& inp
       const auto whole = static_cast<uint64_t>(images);
       progress(i * whole + static_cast<uint64_t>(done), options.repeat * whole);
     };
+    EpcMeasured epc_before;
+    if (runner->epcsim() != nullptr) epc_before = epc_difference(*runner->epcsim(), {});
     const double before = now_ms();
     outputs = value_or_fail(runner->run(inputs, &measured->last, image_done), options.model);
     const double ms = now_ms() - before;
+    if (runner->epcsim() != nullptr) measured->epc = epc_difference(*runner->epcsim(), epc_before);
     if (i == 0) measured->cold_ms = ms;
     if (i == 0 && options.repeat > 1) runner->drop_profile();  // like the latencies: of the later ones
     if (i > 0 || options.repeat == 1) measured->latencies_ms.push_back(ms);
@@ -83,8 +110,27 @@ std::vector<Tensor> infer(const Options& options, const std::vector<Tensor>& inp
   return outputs;
 }
 
+EpcReport epc_report(const Options& options, const EpcProfile& profile, Runner* runner, const Measured& measured) {
+  EpcReport report;
+  report.profile = profile;
+  report.memory_bytes = options.budget_bytes;
+  report.measured = measured.epc;
+  report.measured.ms = median(measured.latencies_ms);
+  report.measured.crossings = measured.last.crossings;
+  report.measured.working_set = measured.last.peak_trusted_bytes;
+  report.delivery_us = value_or_fail(fault_delivery_us(detect_cpu()), "");
+  const EpcTrace* trace = runner->epcsim()->trace();
+  report.traced = trace != nullptr;
+  if (trace == nullptr) return report;
+  const EpcNames names = value_or_fail(program_page_names(runner->program_view(), runner->architecture()), options.model);
+  report.summary = summarize_epc(trace->events(), names);
+  report.events_dropped = trace->dropped();
+  ok_or_fail(write_epc_trace(options.trace, *trace), options.trace);
+  return report;
+}
+
 const char* guarantee(const Options& options) {
-  return options.platform == "inproc"
+  return options.platform != "process"
              ? "no wall around the engine: anything in this process, and whoever may read it, sees weights and inputs"
              : "weights and activations are encrypted outside a sandboxed process of its own, which other users and "
                "processes cannot read";
@@ -137,8 +183,8 @@ void print_report(const Options& options, Runner* runner, const Measured& measur
 // Said before the answer, on stderr, so that nobody takes this platform for more than it is.
 void say_guarantee(const Options& options, Runner* runner) {
   fmt::print(stderr, "{}: {}\n", options.platform, guarantee(options));
-  // inproc's note says the same again.
-  const bool walled = options.platform != "inproc" && runner->protection_notes()[0] != '\0';
+  // The others' notes say the same again.
+  const bool walled = options.platform == "process" && runner->protection_notes()[0] != '\0';
   if (walled) fmt::print(stderr, "{}: {}\n", options.platform, runner->protection_notes());
   if (!runner->planned_now()) return;
   fmt::print(stderr, "note: no sealed program for {}, {}, {} threads, {}: planned now (carrel plan --seal-into keeps one)\n",
@@ -162,9 +208,26 @@ std::vector<Tensor> read_inputs(const Options& options, const Runner& runner) {
   return load_inputs(runner.architecture(), options.input);
 }
 
-void run(const Options& options) {
+// The profile gives the memory where nobody does; and the limit, where its machine has no paging.
+EpcProfile choose_memory(Options* options) {
+  if (options->platform != "epcsim") {
+    if (!options->trace.empty()) fail("--trace needs --platform epcsim");
+    if (options->budget_bytes == 0) fail("--memory SIZE is missing: every writable byte of the trusted side");
+    return {};
+  }
+  const EpcProfile profile = value_or_fail(load_epc_profile(options->epc_profile), "");
+  if (options->budget_bytes == 0) options->budget_bytes = profile.resident_bytes;
+  if (!profile.pages && options->budget_bytes > profile.resident_bytes) {
+    fail(fmt::format("--memory {}: {} has {} and no paging", size_text(options->budget_bytes), profile.name,
+                     size_text(profile.resident_bytes)));
+  }
+  return profile;
+}
+
+void run(Options options) {
+  const EpcProfile epc_profile = choose_memory(&options);
   const OwnerKey key(options.key);
-  check_outputs({options.output, options.save_input}, files_read(options));
+  check_outputs({options.output, options.save_input, options.trace}, files_read(options));
   std::vector<std::string> labels;
   if (!options.labels.empty()) labels = value_or_fail(read_labels(options.labels), options.labels);
   const std::unique_ptr<Runner> runner = open_runner(options, key.get());
@@ -179,16 +242,20 @@ void run(const Options& options) {
   if (!options.output.empty()) write_tensors(options.output, runner->outputs(), outputs);
   Profile profile;
   if (options.profile) profile = value_or_fail(runner->profile(), options.model);
+  EpcReport epc;
+  if (runner->epcsim() != nullptr) epc = epc_report(options, epc_profile, runner.get(), measured);
   if (options.json) {
     Json report = report_json(options, runner.get(), measured);
     report["images"] = images;
     if (options.profile) report["profile"] = profile_json(profile);
+    if (runner->epcsim() != nullptr) report["epc"] = epc_json(epc);
     report["outputs"] = outputs_json(runner->outputs(), outputs, images, labels);
     return print_json(report);
   }
   say_guarantee(options, runner.get());
   print_outputs(runner->outputs(), outputs, images, labels);
   print_report(options, runner.get(), measured);
+  if (runner->epcsim() != nullptr) print_epc(epc);
   if (options.profile) print_profile(profile, options.threads);
 }
 
@@ -199,15 +266,19 @@ void add_run(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Run a sealed model inside a budget of trusted memory");
   command->add_option("MODEL", options->model, "sealed file")->required()->type_name("MODEL.carrel");
   command->add_option("--key", options->key, "key file")->required()->type_name("KEY");
-  add_size(command, "--memory", &options->budget_bytes, "every writable byte of the trusted side")->required();
+  add_size(command, "--memory", &options->budget_bytes, "every writable byte of the trusted side [epcsim: the profile's]");
   add_input_options(command, &options->input);
   command->add_option("--save-input", options->save_input, "write what the network is fed, for another engine")
       ->type_name("FILE");
   command->add_option("-o,--output", options->output, "write outputs: .npy for one, .npz for all by name")
       ->check(check_file_name)
       ->type_name("FILE");
-  command->add_option("--platform", options->platform, "wall around the engine; inproc has none")
-      ->check(CLI::IsMember({"process", "inproc"}))->capture_default_str();
+  command->add_option("--platform", options->platform, "wall around the engine; inproc has none, epcsim simulates paging (docs/EPC.md)")
+      ->check(CLI::IsMember({"process", "inproc", "epcsim"}))->capture_default_str();
+  command->add_option("--epc-profile", options->epc_profile, "epcsim: sgx1, sgx2, optee-16, optee-32 or a JSON file")
+      ->type_name("NAME")->capture_default_str();
+  command->add_option("--trace", options->trace, "epcsim: write every fault and crossing, and sum them up by layer")
+      ->check(check_file_name)->type_name("FILE.csv");
   command->add_option("--threads", options->threads)->check(CLI::Range(1u, kMaxThreads))->capture_default_str();
   command->add_option("--strategy", options->strategy, "how layers are partitioned")
       ->check(CLI::IsMember({"whole", "channel", "yplane", "auto"}))->capture_default_str();

@@ -90,6 +90,8 @@ class SessionRunner : public Runner {
   uint64_t kernel_private_bytes() override { return session_->kernel_private_bytes(); }
   const char* protection_notes() override { return session_->protection_notes(); }
   double start_ms() const override { return start_ms_; }
+  EpcsimSession* epcsim() override { return epcsim_; }
+  const ProgramView& program_view() const override { return program_.view; }
   Result<Profile> profile() const override { return profile_.mean(program_.view, info_.architecture); }
   void drop_profile() override { profile_ = {}; }
 
@@ -158,8 +160,21 @@ class SessionRunner : public Runner {
       wipe(&secrets, sizeof secrets);
       return sent;
     };
-    const bool process = options.platform == PlatformKind::kProcess;
-    CARREL_ASSIGN(session_, process ? open_process_session(session, deliver) : open_inproc_session({session, {}, {}, nullptr}, deliver));
+    switch (options.platform) {
+      case PlatformKind::kProcess: {
+        CARREL_ASSIGN(session_, open_process_session(session, deliver));
+        return ok_status();
+      }
+      case PlatformKind::kInproc: {
+        CARREL_ASSIGN(session_, open_inproc_session({session, {}, {}, nullptr}, deliver));
+        return ok_status();
+      }
+      case PlatformKind::kEpcsim: break;
+    }
+    CARREL_ASSIGN(std::unique_ptr<EpcsimSession> simulated,
+                  open_epcsim_session({session, options.trace_events, options.resident_pages}, deliver));
+    epcsim_ = simulated.get();
+    session_ = std::move(simulated);
     return ok_status();
   }
 
@@ -245,6 +260,7 @@ class SessionRunner : public Runner {
   std::vector<TensorInfo> inputs_, outputs_;
   std::vector<BoundaryTensor> input_blocks_, output_blocks_;
   std::unique_ptr<TrustedSession> session_;
+  EpcsimSession* epcsim_ = nullptr;  // session_, where it is one
   uint64_t counter_ = 0;
   uint64_t profile_offset_ = kNoProfile;
   std::vector<StepProfile> profile_steps_;

@@ -13,10 +13,11 @@
 #include "engine/crypto/gcm.h"
 #include "engine/format/sealed_model.h"
 #include "engine/host/host.h"
+#include "platform/epcsim/epcsim.h"
 
 namespace carrel {
 
-enum class PlatformKind : uint8_t { kProcess, kInproc };
+enum class PlatformKind : uint8_t { kProcess, kInproc, kEpcsim };
 
 struct RunnerOptions {
   std::string model_path;
@@ -31,6 +32,9 @@ struct RunnerOptions {
   MachineFigures machine = {};  // for a program that has to be planned now
   bool profile = false;      // the engine notes the time of every step
   std::string enclave_path;  // empty: found beside the program
+  // kEpcsim (platform/epcsim/epcsim.h)
+  uint64_t trace_events = 0;
+  uint64_t resident_pages = 0;
 };
 
 struct TensorInfo {
@@ -70,6 +74,8 @@ class Runner {
   virtual uint64_t kernel_private_bytes() = 0;
   virtual const char* protection_notes() = 0;
   virtual double start_ms() const = 0;             // engine start to ready
+  virtual EpcsimSession* epcsim() = 0;             // null on another platform
+  virtual const ProgramView& program_view() const = 0;
 };
 
 }  // namespace carrel

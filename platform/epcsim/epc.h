@@ -35,7 +35,7 @@ struct EpcCounters {
   uint64_t touches = 0;         // faults on pages never used before: zeros
   uint64_t loads = 0;           // faults on pages that had left
   uint64_t evictions = 0;
-  uint64_t handler_ticks = 0;   // inside the handler, waiting for its turn not counted (base/ticks.h)
+  uint64_t handler_ns = 0;      // inside the handler, waiting for its turn not counted
   uint64_t most_resident = 0;   // pages, ever
   uint64_t faults() const { return touches + loads; }
 };
@@ -84,5 +84,9 @@ class Epc {
   uint64_t head_ = 0, count_ = 0;
   EpcCounters counters_;
 };
+
+// What a fault costs on this machine outside the handler (the signal and the way back), measured now in a small region:
+// microseconds. Errors: those of Epc::open.
+Result<double> fault_delivery_us(CpuMask cpu);
 
 }  // namespace carrel

@@ -10,8 +10,9 @@ namespace carrel {
 // kTouch: a page used for the first time; kLoad: one that had been evicted; kEvict; kCrossing: a call out of the enclave.
 enum class EpcEventKind : uint8_t { kTouch, kLoad, kEvict, kCrossing };
 
+inline constexpr uint32_t kBeforeSteps = ~uint32_t{0};
 struct EpcEvent {
-  uint32_t step;   // of the program, as set last
+  uint32_t step;   // of the program, as set last; kBeforeSteps: while the engine starts
   uint32_t place;  // page of the region; kCrossing: 0
   EpcEventKind kind;
   bool operator==(const EpcEvent&) const = default;
@@ -37,7 +38,7 @@ class EpcTrace {
   std::unique_ptr<EpcEvent[]> events_;
   uint64_t capacity_;
   std::atomic<uint64_t> next_{0};
-  std::atomic<uint32_t> step_{0};
+  std::atomic<uint32_t> step_{kBeforeSteps};
 };
 
 }  // namespace carrel
