@@ -71,6 +71,10 @@ RunnerOptions runner_options(const Options& options) {
   out.enclave_path = options.enclave;
   out.profile = options.profile;
   out.machine = value_or_fail(load_machine_profile(), "").of(isa_level(out.cpu));
+  if (out.platform == PlatformKind::kEpcsim) {
+    const EpcProfile profile = value_or_fail(load_epc_profile(options.epc_profile), "");
+    out.memory_bytes = worthwhile_bytes(profile, options.budget_bytes, out.machine.fetch_bytes_per_second);
+  }
   out.pin_model = !options.expected.empty();
   if (out.pin_model) parse_model_id(options.expected, &out.expected_model);
   return out;
@@ -114,6 +118,7 @@ EpcReport epc_report(const Options& options, const EpcProfile& profile, Runner* 
   EpcReport report;
   report.profile = profile;
   report.memory_bytes = options.budget_bytes;
+  report.engine_bytes = runner->program().budget_bytes;
   report.measured = measured.epc;
   report.measured.ms = median(measured.latencies_ms);
   report.measured.crossings = measured.last.crossings;

@@ -50,6 +50,7 @@ Json epc_json(const EpcReport& report) {
   Json json = {{"profile", report.profile.name},
                {"about", report.profile.about},
                {"memory_bytes", report.memory_bytes},
+               {"engine_bytes", report.engine_bytes},
                {"measured",
                 {{"latency_ms", m.ms}, {"faults", m.counters.faults()}, {"first_touches", m.counters.touches},
                  {"loads", m.counters.loads}, {"evictions", m.counters.evictions},
@@ -72,6 +73,10 @@ void print_epc(const EpcReport& report) {
              m.counters.faults(), m.counters.touches, m.counters.loads, m.counters.evictions,
              size_text(m.counters.most_resident * kEpcPageBytes), size_text(report.memory_bytes));
   fmt::print("modelled        {}: {}\n", report.profile.name, epc_arithmetic(report.profile, m, report.delivery_us));
+  if (report.engine_bytes < report.memory_bytes) {
+    fmt::print("                {} of {} are used: beyond the cache, memory of {} is slower than decryption from outside\n",
+               size_text(report.engine_bytes), size_text(report.memory_bytes), report.profile.name);
+  }
   if (!report.traced) return;
   print_tallies("layer", report.summary.layers);
   print_tallies("memory", report.summary.tensors);

@@ -11,6 +11,7 @@ namespace carrel::cli {
 struct EpcReport {
   EpcProfile profile;
   uint64_t memory_bytes = 0;  // resident at most
+  uint64_t engine_bytes = 0;  // of it, what the engine was planned for (worthwhile_bytes)
   EpcMeasured measured;       // of one later inference; of the first where it is the only one
   double delivery_us = 0;
   bool traced = false;

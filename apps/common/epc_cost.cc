@@ -20,6 +20,11 @@ double ns_per_byte(const EpcProfile& profile) {
 
 }  // namespace
 
+uint64_t worthwhile_bytes(const EpcProfile& profile, uint64_t memory_bytes, double fetch_bytes_per_second) {
+  if (profile.encrypted_gb_per_second * 1e9 >= fetch_bytes_per_second || profile.cache_bytes == 0) return memory_bytes;
+  return std::min(memory_bytes, profile.cache_bytes);
+}
+
 EpcModelled model_epc(const EpcProfile& profile, const EpcMeasured& measured, double delivery_us) {
   EpcModelled out;
   const EpcCounters& counters = measured.counters;

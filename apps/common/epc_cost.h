@@ -25,6 +25,10 @@ struct EpcModelled {
   double ms = 0;
 };
 
+// How much of `memory_bytes` the engine does well to use: what is read from encrypted memory comes slower than
+// `fetch_bytes_per_second` brings it in from outside, if the profile's memory is that slow. Then the cache's size is best.
+uint64_t worthwhile_bytes(const EpcProfile& profile, uint64_t memory_bytes, double fetch_bytes_per_second);
+
 // `delivery_us`: fault_delivery_us() of this machine.
 EpcModelled model_epc(const EpcProfile& profile, const EpcMeasured& measured, double delivery_us);
 // The same as a line of arithmetic.
