@@ -79,7 +79,10 @@ class NodeContext {
   ValueId add_shared(TensorPtr tensor);
   // emit() as the node's first output.
   Status finish(Node node);
-  void set_output(size_t i, ValueId id) { outputs_[i] = id; }
+  // A file may name fewer outputs than the operator has: the others are dropped.
+  void set_output(size_t i, ValueId id) {
+    if (i < outputs_.size()) outputs_[i] = id;
+  }
   const std::vector<ValueId>& outputs() const { return outputs_; }
 
   Error unsupported(const char* format, ...) const __attribute__((format(printf, 2, 3)));

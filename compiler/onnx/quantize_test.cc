@@ -118,6 +118,20 @@ TEST(ImportQuantized, QLinearConvFusesLikeItsParts) {
   }
 }
 
+// A file may list fewer outputs than the operator has, even none.
+TEST(ImportQuantized, OutputsThatNobodyNames) {
+  TestModel model;
+  model.input("x", {2, 3});
+  model.node("DynamicQuantizeLinear", {"x"}, {"q"});
+  model.node("DynamicQuantizeLinear", {"x"}, {});
+  model.node("Relu", {"x"}, {});
+  model.output("q");
+  const auto graph = model.import();
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  const Tensor x = Tensor::from_f32({2, 3}, std::vector<float>{0, 0, 0, 255, 1, 2});
+  EXPECT_EQ(run(*graph, x), (std::vector<float>{0, 0, 0, 255, 1, 2}));
+}
+
 TEST(ImportQuantized, IntegerProductsAndDynamicScales) {
   TestModel model;
   model.input("x", {2, 3});

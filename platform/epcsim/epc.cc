@@ -14,6 +14,11 @@
 #include "engine/crypto/hash.h"
 #include "platform/epcsim/bus_handler.h"
 
+#if defined(__SANITIZE_THREAD__)
+extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
+#endif
+
 namespace carrel {
 namespace {
 
@@ -32,6 +37,18 @@ std::span<std::byte> map_pages(uint64_t bytes) {
 void unmap_pages(std::span<std::byte> pages) {
   if (!pages.empty()) munmap(pages.data(), pages.size());
 }
+
+// The kernel has stopped all writers (FaultFd::protect) where ThreadSanitizer cannot see it.
+class KernelOrdered {
+ public:
+#if defined(__SANITIZE_THREAD__)
+  KernelOrdered() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~KernelOrdered() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+#else
+  KernelOrdered() {}
+#endif
+  KernelOrdered(const KernelOrdered&) = delete;
+};
 
 // Async-signal-safe. There is no way back into code whose memory is gone.
 [[noreturn]] void stop(const char* text, uint32_t page) {
@@ -160,6 +177,7 @@ void Epc::make_room() {
 void Epc::evict(uint32_t first, uint32_t count) {
   const std::span<std::byte> pages(page_at(first), count * kEpcPageBytes);
   if (!faults_->protect(pages)) stop("cannot be protected", first);
+  const KernelOrdered ordered;
   for (uint32_t page = first; page < first + count; ++page) {
     key_->seal(block_nonce(page, ++versions_[page]), {}, page_at(page), stored_page(page).data(), kEpcPageBytes,
                stored_tag(page).data());
