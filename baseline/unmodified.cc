@@ -35,6 +35,18 @@ class Engine final : public UnmodifiedEngine {
   uint64_t memory_bytes() const override { return round_up(network_.bytes, kPageBytes); }
   const std::vector<Place>& places() const override { return network_.places; }
   const std::vector<std::string>& layers() const override { return layers_; }
+  uint64_t bytes_touched() const override {
+    uint64_t floats = 0;
+    for (const unmodified::Layer& layer : network_.layers) {
+      for (const auto* operands : {&layer.inputs, &layer.outputs}) {
+        for (const Operand& operand : *operands) {
+          if (operand.place >= 0) floats += static_cast<uint64_t>(operand.shape.count());
+        }
+      }
+      floats += 2 * unmodified::workspace_count(layer, threads_);  // written, then read
+    }
+    return floats * sizeof(float);
+  }
   const std::vector<TensorInfo>& inputs() const override { return inputs_; }
   const std::vector<TensorInfo>& outputs() const override { return outputs_; }
 
@@ -47,6 +59,11 @@ class Engine final : public UnmodifiedEngine {
     executor_.emplace(network_, region, threads_);
     return unmodified::unpack_sealed(path_, info_, key_.value,
                                      [&](size_t stream) { return unpack_target(stream); });
+  }
+
+  void on_each_thread(const std::function<void()>& action) const override {
+#pragma omp parallel num_threads(static_cast<int>(threads_))
+    action();
   }
 
   Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs,

@@ -46,6 +46,8 @@ class UnmodifiedEngine {
   virtual uint64_t memory_bytes() const = 0;
   virtual const std::vector<Place>& places() const = 0;
   virtual const std::vector<std::string>& layers() const = 0;  // in execution order
+  // Of tensors and im2col's matrix that one inference reads and writes, each layer's anew.
+  virtual uint64_t bytes_touched() const = 0;
   virtual const std::vector<TensorInfo>& inputs() const = 0;
   virtual const std::vector<TensorInfo>& outputs() const = 0;
 
@@ -53,6 +55,9 @@ class UnmodifiedEngine {
   // zeroed; it must outlive this object's last run(). Errors: kAuthentication, kIo;
   // kBudgetTooSmall with detail() = memory_bytes().
   virtual Status load(std::span<std::byte> region) = 0;
+
+  // Calls `action` on each thread that run() will use.
+  virtual void on_each_thread(const std::function<void()>& action) const = 0;
 
   // One inference: float32 tensors in the order and shapes of inputs(). Calls before_layer(i), if
   // there is one, before layer i. After load(). Errors: kInvalidInput naming the input that does

@@ -1,16 +1,16 @@
 #include <fmt/core.h>
 
-#include <algorithm>
-
 #include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/epc_report.h"
 #include "apps/cli/inputs.h"
 #include "apps/cli/key.h"
+#include "apps/cli/latencies.h"
 #include "apps/cli/outputs.h"
 #include "apps/cli/profile_tables.h"
 #include "apps/cli/precision.h"
 #include "apps/cli/progress.h"
+#include "apps/cli/run_unmodified.h"
 #include "apps/common/clock.h"
 #include "apps/common/machine_file.h"
 #include "apps/common/runner.h"
@@ -21,7 +21,7 @@ namespace {
 
 struct Options {
   std::string model, key, output, save_input, labels, platform = "process", strategy = "auto", isa = "auto", expected, enclave;
-  std::string epc_profile = "sgx1", trace;
+  std::string engine = "carrel", epc_profile = "sgx1", trace;
   InputOptions input;
   uint64_t budget_bytes = 0;
   uint32_t threads = 1;
@@ -29,21 +29,11 @@ struct Options {
   bool json = false, profile = false;
 };
 
-// 192 MB at most, taken as they come.
-constexpr uint64_t kTraceEvents = 16u << 20;
-
 struct Measured {
-  double cold_ms = 0;
-  std::vector<double> latencies_ms;  // of the later inferences; of the first where it is the only one
+  Latencies latencies;
   RunStats last;
   EpcMeasured epc;  // epcsim: of the last
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 // Features that decide arithmetic are taken away; those of encryption stay.
 CpuMask cpu_for(const std::string& isa) {
@@ -66,7 +56,7 @@ RunnerOptions runner_options(const Options& options) {
   out.strategy = *parse_strategy(options.strategy.c_str());
   out.threads = options.threads;
   out.platform = platform_kind(options.platform);
-  if (!options.trace.empty()) out.trace_events = kTraceEvents;
+  if (!options.trace.empty()) out.trace_events = kEpcTraceEvents;
   out.cpu = cpu_for(options.isa);
   out.enclave_path = options.enclave;
   out.profile = options.profile;
@@ -80,18 +70,6 @@ RunnerOptions runner_options(const Options& options) {
   return out;
 }
 
-// What the simulator counted between two moments.
-EpcMeasured epc_difference(const EpcsimSession& now, const EpcMeasured& before) {
-  EpcMeasured out;
-  out.counters = now.counters();
-  out.counters.touches -= before.counters.touches;
-  out.counters.loads -= before.counters.loads;
-  out.counters.evictions -= before.counters.evictions;
-  out.counters.handler_ns -= before.counters.handler_ns;
-  out.bytes_touched = now.bytes_handed_out() - before.bytes_touched;
-  return out;
-}
-
 std::vector<Tensor> infer(const Options& options, const std::vector<Tensor>& inputs, Runner* runner,
                           Measured* measured) {
   std::vector<Tensor> outputs;
@@ -101,15 +79,18 @@ std::vector<Tensor> infer(const Options& options, const std::vector<Tensor>& inp
       const auto whole = static_cast<uint64_t>(images);
       progress(i * whole + static_cast<uint64_t>(done), options.repeat * whole);
     };
-    EpcMeasured epc_before;
-    if (runner->epcsim() != nullptr) epc_before = epc_difference(*runner->epcsim(), {});
+    const EpcsimSession* epc = runner->epcsim();
+    const EpcCounters counters_before = epc != nullptr ? epc->counters() : EpcCounters{};
+    const uint64_t bytes_before = epc != nullptr ? epc->bytes_handed_out() : 0;
     const double before = now_ms();
     outputs = value_or_fail(runner->run(inputs, &measured->last, image_done), options.model);
     const double ms = now_ms() - before;
-    if (runner->epcsim() != nullptr) measured->epc = epc_difference(*runner->epcsim(), epc_before);
-    if (i == 0) measured->cold_ms = ms;
+    if (epc != nullptr) {
+      measured->epc.counters = epc->counters().since(counters_before);
+      measured->epc.bytes_touched = epc->bytes_handed_out() - bytes_before;
+    }
+    measured->latencies.add(ms);
     if (i == 0 && options.repeat > 1) runner->drop_profile();  // like the latencies: of the later ones
-    if (i > 0 || options.repeat == 1) measured->latencies_ms.push_back(ms);
   }
   return outputs;
 }
@@ -120,7 +101,7 @@ EpcReport epc_report(const Options& options, const EpcProfile& profile, Runner* 
   report.memory_bytes = options.budget_bytes;
   report.engine_bytes = runner->program().budget_bytes;
   report.measured = measured.epc;
-  report.measured.ms = median(measured.latencies_ms);
+  report.measured.ms = measured.latencies.median();
   report.measured.crossings = measured.last.crossings;
   report.measured.working_set = measured.last.peak_trusted_bytes;
   report.delivery_us = value_or_fail(fault_delivery_us(detect_cpu()), "");
@@ -142,8 +123,7 @@ const char* guarantee(const Options& options) {
 }
 
 Json report_json(const Options& options, Runner* runner, const Measured& measured) {
-  const std::vector<double>& ms = measured.latencies_ms;
-  return {{"model", runner->architecture().name},
+  Json report = {{"model", runner->architecture().name},
           {"model_id", hex(runner->model().model_id)},
           {"precision", precision_word(runner->precision(), runner->streams())},
           {"fc_precision", stored_name(runner->precision().dense)},
@@ -158,28 +138,21 @@ Json report_json(const Options& options, Runner* runner, const Measured& measure
           {"planned_peak_bytes", runner->program().planned_peak_bytes},
           {"peak_trusted_bytes", measured.last.peak_trusted_bytes},
           {"kernel_private_bytes", runner->kernel_private_bytes()},
-          {"start_ms", runner->start_ms()},
-          {"cold_ms", measured.cold_ms},
-          {"latency_ms",
-           {{"min", *std::min_element(ms.begin(), ms.end())}, {"median", median(ms)},
-            {"max", *std::max_element(ms.begin(), ms.end())}, {"runs", ms.size()}}},
-          {"bytes_decrypted", measured.last.bytes_decrypted},
-          {"bytes_spilled", measured.last.bytes_spilled},
-          {"bytes_fetched", measured.last.bytes_fetched},
-          {"crossings", measured.last.crossings}};
+          {"start_ms", runner->start_ms()}};
+  report.update(latencies_json(measured.latencies));
+  report.update({{"bytes_decrypted", measured.last.bytes_decrypted},
+                 {"bytes_spilled", measured.last.bytes_spilled},
+                 {"bytes_fetched", measured.last.bytes_fetched},
+                 {"crossings", measured.last.crossings}});
+  return report;
 }
 
 void print_report(const Options& options, Runner* runner, const Measured& measured) {
-  const std::vector<double>& ms = measured.latencies_ms;
   fmt::print("trusted memory  {} measured, {} planned, {} granted", size_text(measured.last.peak_trusted_bytes),
              size_text(runner->program().planned_peak_bytes), size_text(options.budget_bytes));
   if (runner->kernel_private_bytes() != 0) fmt::print("; the kernel counts {}", size_text(runner->kernel_private_bytes()));
-  fmt::print("\nlatency         {:.1f} ms first", measured.cold_ms);
-  if (options.repeat > 1) {
-    fmt::print(", then {:.1f} ms (median of {}, {:.1f} to {:.1f})", median(ms), ms.size(),
-               *std::min_element(ms.begin(), ms.end()), *std::max_element(ms.begin(), ms.end()));
-  }
-  fmt::print("; engine start {:.1f} ms\n", runner->start_ms());
+  fmt::print("\n");
+  print_latencies(measured.latencies, runner->start_ms());
   fmt::print("boundary        {} of weights decrypted, {} of activations sealed out and {} back, {} crossings\n",
              size_text(measured.last.bytes_decrypted), size_text(measured.last.bytes_spilled),
              size_text(measured.last.bytes_fetched), measured.last.crossings);
@@ -217,7 +190,8 @@ std::vector<Tensor> read_inputs(const Options& options, const Runner& runner) {
 EpcProfile choose_memory(Options* options) {
   if (options->platform != "epcsim") {
     if (!options->trace.empty()) fail("--trace needs --platform epcsim");
-    if (options->budget_bytes == 0) fail("--memory SIZE is missing: every writable byte of the trusted side");
+    const bool unbounded = options->engine == "unmodified" && options->platform == "inproc";
+    if (options->budget_bytes == 0 && !unbounded) fail("--memory SIZE is missing: every writable byte of the trusted side");
     return {};
   }
   const EpcProfile profile = value_or_fail(load_epc_profile(options->epc_profile), "");
@@ -229,12 +203,23 @@ EpcProfile choose_memory(Options* options) {
   return profile;
 }
 
+// 0: plain memory.
+uint64_t unmodified_memory(const Options& options) {
+  if (options.platform == "process") fail("--engine unmodified runs with --platform epcsim or inproc");
+  if (options.profile || !options.save_input.empty()) fail("--engine unmodified has neither --profile nor --save-input");
+  return options.platform == "epcsim" ? options.budget_bytes : 0;
+}
+
 void run(Options options) {
   const EpcProfile epc_profile = choose_memory(&options);
   const OwnerKey key(options.key);
   check_outputs({options.output, options.save_input, options.trace}, files_read(options));
   std::vector<std::string> labels;
   if (!options.labels.empty()) labels = value_or_fail(read_labels(options.labels), options.labels);
+  if (options.engine == "unmodified") {
+    return run_unmodified({options.model, options.output, options.trace, options.input, labels, unmodified_memory(options),
+                           epc_profile, options.threads, options.repeat, options.json}, key.get());
+  }
   const std::unique_ptr<Runner> runner = open_runner(options, key.get());
   check_array_file(options.output, runner->outputs().size());
   check_array_file(options.save_input, runner->inputs().size());
@@ -280,6 +265,8 @@ void add_run(CLI::App& app) {
       ->type_name("FILE");
   command->add_option("--platform", options->platform, "wall around the engine; inproc has none, epcsim simulates paging (docs/EPC.md)")
       ->check(CLI::IsMember({"process", "inproc", "epcsim"}))->capture_default_str();
+  command->add_option("--engine", options->engine, "the engine; unmodified: one to compare with (epcsim, inproc)")
+      ->check(CLI::IsMember({"carrel", "unmodified"}))->capture_default_str();
   command->add_option("--epc-profile", options->epc_profile, "epcsim: sgx1, sgx2, optee-16, optee-32 or a JSON file")
       ->type_name("NAME")->capture_default_str();
   command->add_option("--trace", options->trace, "epcsim: write every fault and crossing, and sum them up by layer")

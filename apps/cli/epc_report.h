@@ -8,6 +8,9 @@
 
 namespace carrel::cli {
 
+// Kept of a run: 192 MB at most, taken as they come.
+inline constexpr uint64_t kEpcTraceEvents = 16u << 20;
+
 struct EpcReport {
   EpcProfile profile;
   uint64_t memory_bytes = 0;  // resident at most

@@ -1,6 +1,7 @@
 #include "platform/epcsim/bus_handler.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <cerrno>
@@ -40,14 +41,46 @@ Status install_once() {
     action.sa_sigaction = on_bus_error;
     // No other signal's handler runs meanwhile: it might use the region.
     sigfillset(&action.sa_mask);
-    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
     return sigaction(SIGBUS, &action, &g_before) == 0 ? 0 : errno;
   }();
   if (failure == 0) return ok_status();
   return Error(ErrorCode::kPlatform, "epcsim: no handler for SIGBUS: %s", strerror(failure));
 }
 
+// A frame with all vector registers is some KiB (with AMX 11); the handler encrypts up to 16 pages.
+constexpr size_t kStackBytes = 64 * 1024;
+
+class FaultStack {
+ public:
+  FaultStack() {
+    void* memory = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (memory == MAP_FAILED) return;
+    stack_.ss_sp = memory;
+    stack_.ss_size = kStackBytes;
+    used_ = sigaltstack(&stack_, nullptr) == 0;
+  }
+  ~FaultStack() {
+    stack_t none = {};
+    none.ss_flags = SS_DISABLE;
+    if (used_) sigaltstack(&none, nullptr);
+    if (stack_.ss_sp != nullptr) munmap(stack_.ss_sp, kStackBytes);
+  }
+  FaultStack(const FaultStack&) = delete;
+  bool used() const { return used_; }
+
+ private:
+  stack_t stack_ = {};
+  bool used_ = false;
+};
+
 }  // namespace
+
+Status handle_faults_apart() {
+  thread_local const FaultStack stack;
+  if (stack.used()) return ok_status();
+  return Error(ErrorCode::kPlatform, "epcsim: no stack for the handler of faults");
+}
 
 Status watch_bus_errors(Epc* epc) {
   CARREL_RETURN_IF_ERROR(install_once());

@@ -38,6 +38,11 @@ struct EpcCounters {
   uint64_t handler_ns = 0;      // inside the handler, waiting for its turn not counted
   uint64_t most_resident = 0;   // pages, ever
   uint64_t faults() const { return touches + loads; }
+  // What happened after `before`; most_resident stays.
+  EpcCounters since(const EpcCounters& before) const {
+    return {touches - before.touches, loads - before.loads, evictions - before.evictions, handler_ns - before.handler_ns,
+            most_resident};
+  }
 };
 
 class Epc {

@@ -53,6 +53,19 @@ TEST(Epc, FreshMemoryIsZeroAndKeepsWhatWasWritten) {
   EXPECT_EQ(counters.faults() - counters.evictions, resident_pages(epc->memory()));
 }
 
+// Large enough that pages leave in batches.
+TEST(Epc, ManyPagesLeaveTogether) {
+  constexpr uint64_t kPages = 1000;
+  OPEN_OR_SKIP(epc, kPages * kPage, 300, detect_cpu());
+  for (uint64_t round = 0; round < 5; ++round) {
+    for (uint64_t page = 0; page < kPages; ++page) {
+      ASSERT_EQ(*word(*epc, page, page % 512), round * page);
+      add(word(*epc, page, page % 512), page);
+    }
+  }
+  EXPECT_LE(resident_pages(epc->memory()), 300u);
+}
+
 // After every access: the kernel does not count all pages at one moment while others move.
 TEST(Epc, ResidentPagesNeverExceedTheCapInTheKernelsView) {
   OPEN_OR_SKIP(epc, 256 * kPage, 40, detect_cpu());
