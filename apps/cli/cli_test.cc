@@ -138,7 +138,7 @@ class CliTest : public ::testing::Test {
 
 TEST_F(CliTest, HelpHasAnExampleForEveryCommand) {
   EXPECT_EQ(carrel({"--help"}).status, 0);
-  for (const char* command : {"zoo", "keygen", "seal", "inspect", "verify", "plan", "run", "hwbench", "calibrate"}) {
+  for (const char* command : {"zoo", "keygen", "seal", "inspect", "verify", "plan", "run", "hwbench", "calibrate", "gramine-manifest"}) {
     const Outcome outcome = carrel({command, "--help"});
     EXPECT_EQ(outcome.status, 0);
     EXPECT_NE(outcome.out.find(std::string("Example:\n  carrel ") + command), std::string::npos) << outcome.out;
@@ -155,6 +155,9 @@ TEST_F(CliTest, WrongUsageIsTwo) {
   EXPECT_EQ(carrel({"plan", "m.onnx", "--memory", "8MiB", "--seal-into", "m.carrel"}).status, 2);
   EXPECT_EQ(run({"--input", "x.npy", "--expect-model", "12"}).status, 2);
   EXPECT_EQ(run({"--input", "x.npy", "--threads", "0"}).status, 2);
+  EXPECT_EQ(carrel({"run", "m.carrel", "--key", "k.key", "--input", "x.npy"}).status, 2);
+  EXPECT_EQ(run({"--input", "x.npy", "--trace", "t.csv"}).status, 2);
+  EXPECT_EQ(run({"--input", "x.npy", "--engine", "unmodified"}).status, 2);
 }
 
 TEST_F(CliTest, RunAnswersAsThePlainNetwork) {
@@ -204,6 +207,41 @@ TEST_F(CliTest, PlatformsThreadsAndBudgetsGiveTheSameBits) {
       }
     }
   }
+}
+
+TEST_F(CliTest, SimulatorMeasuresAndModels) {
+  ASSERT_EQ(run({"--input", "x.npy", "-o", "y.npy"}).status, 0);
+  const std::vector<float> expected = read_output("y.npy");
+  const Outcome outcome = run({"--input", "x.npy", "-o", "y.npy", "--platform", "epcsim", "--trace", "t.csv", "--json"});
+  if (outcome.err.find("userfaultfd") != std::string::npos) GTEST_SKIP() << outcome.err;
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(read_output("y.npy"), expected);
+  const Json epc = Json::parse(outcome.out)["epc"];
+  EXPECT_EQ(epc["measured"]["loads"], 0) << "the engine fits its memory";
+  uint64_t touches = 0;
+  for (const Json& layer : epc["layers"]) touches += layer["touches"].get<uint64_t>() + layer["crossings"].get<uint64_t>();
+  const std::string trace = read_text(folder_ / "t.csv");
+  EXPECT_EQ(static_cast<uint64_t>(std::count(trace.begin(), trace.end(), '\n')), touches + 1);
+  fs::remove(folder_ / "t.csv");
+}
+
+TEST_F(CliTest, UnmodifiedEnginePagesWhereCarrelDoesNot) {
+  ASSERT_EQ(run({"--input", "x.npy", "-o", "y.npy"}).status, 0);
+  const std::vector<float> expected = read_output("y.npy");
+  const Outcome outcome =
+      run({"--input", "x.npy", "-o", "y.npy", "--platform", "epcsim", "--engine", "unmodified", "--repeat", "2", "--json"});
+  if (outcome.err.find("userfaultfd") != std::string::npos) GTEST_SKIP() << outcome.err;
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const std::vector<float> output = read_output("y.npy");
+  const float largest = *std::max_element(expected.begin(), expected.end());
+  for (size_t i = 0; i < output.size(); ++i) EXPECT_NEAR(output[i], expected[i], 1e-4f * largest);
+  const Json report = Json::parse(outcome.out);
+  const Json& measured = report["epc"]["measured"];
+  EXPECT_GT(measured["loads"].get<uint64_t>(), 100u);
+  EXPECT_LE(measured["most_resident_bytes"].get<uint64_t>(), uint64_t{2} << 20);
+  EXPECT_GT(report["epc"]["modelled"]["fault_ms"].get<double>(), 0);
+  expect_refusal(run({"--input", "x.npy", "--platform", "epcsim", "--epc-profile", "optee-16"}, "k.key", "17MiB"), "no paging");
+  expect_refusal(run({"--input", "x.npy", "--platform", "epcsim", "--epc-profile", "sgx9"}), "sgx9");
 }
 
 TEST_F(CliTest, ProfileAddsUp) {

@@ -188,10 +188,14 @@ std::vector<Tensor> read_inputs(const Options& options, const Runner& runner) {
 
 // The profile gives the memory where nobody does; and the limit, where its machine has no paging.
 EpcProfile choose_memory(Options* options) {
+  if (options->engine == "unmodified") {
+    if (options->platform == "process") throw CLI::ValidationError("--engine", "unmodified needs --platform epcsim or inproc");
+    if (options->profile) throw CLI::ValidationError("--profile", "is for carrel's own engine");
+  }
   if (options->platform != "epcsim") {
-    if (!options->trace.empty()) fail("--trace needs --platform epcsim");
+    if (!options->trace.empty()) throw CLI::ValidationError("--trace", "needs --platform epcsim");
     const bool unbounded = options->engine == "unmodified" && options->platform == "inproc";
-    if (options->budget_bytes == 0 && !unbounded) fail("--memory SIZE is missing: every writable byte of the trusted side");
+    if (options->budget_bytes == 0 && !unbounded) throw CLI::RequiredError("--memory");
     return {};
   }
   const EpcProfile profile = value_or_fail(load_epc_profile(options->epc_profile), "");
@@ -205,8 +209,6 @@ EpcProfile choose_memory(Options* options) {
 
 // 0: plain memory.
 uint64_t unmodified_memory(const Options& options) {
-  if (options.platform == "process") fail("--engine unmodified runs with --platform epcsim or inproc");
-  if (options.profile || !options.save_input.empty()) fail("--engine unmodified has neither --profile nor --save-input");
   return options.platform == "epcsim" ? options.budget_bytes : 0;
 }
 

@@ -25,9 +25,7 @@ struct Line {
 constexpr Line kLines[] = {{"unmodified", "fp32", "#b34a5b"}, {"channel", "fp32", "#c8762d"}, {"yplane", "fp32", "#7d5fb2"},
                            {"auto", "fp32", "#3b6fb6"},       {"auto", "mixed", "#3f9460"}};
 
-double ratio_of(const PaperNetwork& network, const PaperRow& row, bool modelled) {
-  return (modelled ? row.modelled.ms : row.measured.ms) / network.unprotected_ms;
-}
+double ratio_of(const PaperRow& row, bool modelled) { return modelled ? row.modelled_ratio : row.measured_ratio; }
 
 class Panel {
  public:
@@ -69,7 +67,7 @@ class Panel {
     for (const PaperRow& row : network_.rows) {
       if (row.system != line.system || row.precision != line.precision || !row.fits) continue;
       const double x = at_x(static_cast<double>(row.memory_bytes) / static_cast<double>(kMiB));
-      const double y = at_y(ratio_of(network_, row, modelled_));
+      const double y = at_y(ratio_of(row, modelled_));
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x, y);
       dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.4\" fill=\"{}\"/>", x, y, line.colour);
     }
@@ -89,7 +87,7 @@ std::string paper_chart(const std::vector<PaperNetwork>& networks, const EpcProf
   double most = 2;
   for (const PaperNetwork& network : networks) {
     for (const PaperRow& row : network.rows) {
-      if (row.fits) most = std::max(most, ratio_of(network, row, modelled));
+      if (row.fits) most = std::max(most, ratio_of(row, modelled));
     }
   }
   most = std::exp2(std::ceil(std::log2(most)));

@@ -123,19 +123,29 @@ class Comparison {
     return file;
   }
 
-  // Before each row, so that drift of a shared machine meets both sides.
-  Status unprotected() {
-    for (int i = 0; i < 2; ++i) {
-      EpcMeasured measured;
-      CARREL_RETURN_IF_ERROR(plain_->run(input_, &measured));
-      unprotected_.push_back(measured.ms);
+  // `turns` times: the unmodified engine in plain memory, then `infer` three times, of which the first warms the caches
+  // again. Machines are shared: only neighbours in time compare.
+  template <class Infer>
+  Status take_turns(uint32_t turns, PaperRow* row, Infer infer) {
+    std::vector<double> times, ratios;
+    for (uint32_t turn = 0; turn < turns; ++turn) {
+      EpcMeasured plain;
+      CARREL_RETURN_IF_ERROR(plain_->run(input_, &plain));
+      unprotected_.push_back(plain.ms);
+      for (int i = 0; i < 3; ++i) {
+        CARREL_RETURN_IF_ERROR(infer());
+        if (i == 0) continue;
+        times.push_back(row->measured.ms);
+        ratios.push_back(row->measured.ms / plain.ms);
+      }
     }
+    row->measured.ms = median(times);
+    row->measured_ratio = median(ratios);
     return ok_status();
   }
 
   Status unmodified(uint64_t size) {
     say("unmodified, " + std::to_string(size / kMiB) + " MiB");
-    CARREL_RETURN_IF_ERROR(unprotected());
     PaperRow row = row_of("unmodified", "fp32", size);
     const uint64_t needed = plain_->engine().memory_bytes();
     row.trusted_bytes = std::min(needed, size);
@@ -146,14 +156,12 @@ class Comparison {
       return ok_status();
     }
     CARREL_ASSIGN(const auto runner, UnmodifiedRunner::open({fp32_, size, options_.threads, detect_cpu(), 0}, key_.value));
-    std::vector<double> times;
     std::vector<Tensor> outputs;
-    // The first finds the pages as loading left them. Paging takes seconds and hardly varies: half of the others do.
-    for (uint32_t i = 0; i <= (options_.repeat + 1) / 2; ++i) {
+    // Paging takes seconds and hardly varies: fewer turns.
+    CARREL_RETURN_IF_ERROR(take_turns((options_.repeat + 2) / 3, &row, [&]() -> Status {
       CARREL_ASSIGN(outputs, runner->run(input_, &row.measured));
-      if (i > 0) times.push_back(row.measured.ms);
-    }
-    row.measured.ms = median(times);
+      return ok_status();
+    }));
     return add(std::move(row), outputs[0]);
   }
 
@@ -171,7 +179,6 @@ class Comparison {
 
   Status carrel(const std::string& file, const std::string& precision, Strategy strategy, uint64_t size) {
     say(std::string(strategy_name(strategy)) + " " + precision + ", " + std::to_string(size / kMiB) + " MiB");
-    CARREL_RETURN_IF_ERROR(unprotected());
     PaperRow row = row_of(strategy_name(strategy), precision, size);
     RunnerOptions options = runner_options(file, strategy, size);
     auto opened = Runner::open(options, key_.value);
@@ -190,21 +197,20 @@ class Comparison {
   }
 
   Status measure(Runner* runner, PaperRow row) {
-    std::vector<double> times;
     std::vector<Tensor> outputs;
-    for (uint32_t i = 0; i <= options_.repeat; ++i) {
+    CARREL_RETURN_IF_ERROR(take_turns(options_.repeat, &row, [&]() -> Status {
       const EpcCounters counters = runner->epcsim()->counters();
       const uint64_t bytes = runner->epcsim()->bytes_handed_out();
       RunStats stats;
       const double start = now_ms();
       CARREL_ASSIGN(outputs, runner->run(input_, &stats));
-      if (i > 0) times.push_back(now_ms() - start);
+      row.measured.ms = now_ms() - start;
       row.measured.counters = runner->epcsim()->counters().since(counters);
       row.measured.bytes_touched = runner->epcsim()->bytes_handed_out() - bytes;
       row.measured.crossings = stats.crossings;
       row.trusted_bytes = row.measured.working_set = stats.peak_trusted_bytes;
-    }
-    row.measured.ms = median(times);
+      return ok_status();
+    }));
     return add(std::move(row), outputs[0]);
   }
 
@@ -214,6 +220,7 @@ class Comparison {
     }
     row.relative_error = relative_error(output, expected_[0]);
     row.modelled = model_epc(options_.profile, row.measured, delivery_us_);
+    row.modelled_ratio = row.measured_ratio * row.modelled.ms / row.measured.ms;
     out_.rows.push_back(std::move(row));
     return ok_status();
   }
@@ -265,8 +272,8 @@ double PaperNetwork::auto_spread() const {
   uint32_t count = 0;
   for (const PaperRow& row : rows) {
     if (row.system != "auto" || row.precision != "fp32" || !row.fits) continue;
-    least = count == 0 ? row.measured.ms : std::min(least, row.measured.ms);
-    most = std::max(most, row.measured.ms);
+    least = count == 0 ? row.measured_ratio : std::min(least, row.measured_ratio);
+    most = std::max(most, row.measured_ratio);
     ++count;
   }
   return count < 2 ? 0 : most / least;

@@ -31,6 +31,9 @@ struct PaperRow {
   double relative_error = 0;    // to the unmodified engine's answer in plain memory
   EpcMeasured measured;         // ms: the median
   EpcModelled modelled;
+  // Over the unmodified engine in plain memory, which took turns with it: the median of the turns' ratios; and with the
+  // modelled time instead of the measured one.
+  double measured_ratio = 0, modelled_ratio = 0;
 };
 // Fully-connected layers, all others as fp32, in 16 MiB.
 struct PaperDense {
@@ -41,12 +44,12 @@ struct PaperDense {
 };
 struct PaperNetwork {
   std::string name;
-  double unprotected_ms = 0;    // the unmodified engine in plain memory: median, taking turns with the rows
+  double unprotected_ms = 0;    // the unmodified engine in plain memory: median, it takes turns with the rows
   uint64_t unmodified_bytes = 0;
   uint64_t largest_output_bytes = 0;
   std::vector<PaperRow> rows;
   std::vector<PaperDense> dense;
-  // Most over least measured time of carrel's auto with fp32 over the sizes that fit; 0 without two.
+  // Most over least measured ratio of carrel's auto with fp32 over the sizes that fit; 0 without two.
   double auto_spread() const;
 };
 
