@@ -24,6 +24,7 @@ struct Options {
   std::string engine = "carrel", epc_profile = "sgx1", trace;
   InputOptions input;
   uint64_t budget_bytes = 0;
+  bool memory_given = false;
   uint32_t threads = 1;
   uint32_t repeat = 1;
   bool json = false, profile = false;
@@ -195,11 +196,11 @@ EpcProfile choose_memory(Options* options) {
   if (options->platform != "epcsim") {
     if (!options->trace.empty()) throw CLI::ValidationError("--trace", "needs --platform epcsim");
     const bool unbounded = options->engine == "unmodified" && options->platform == "inproc";
-    if (options->budget_bytes == 0 && !unbounded) throw CLI::RequiredError("--memory");
+    if (!options->memory_given && !unbounded) throw CLI::RequiredError("--memory");
     return {};
   }
   const EpcProfile profile = value_or_fail(load_epc_profile(options->epc_profile), "");
-  if (options->budget_bytes == 0) options->budget_bytes = profile.resident_bytes;
+  if (!options->memory_given) options->budget_bytes = profile.resident_bytes;
   if (!profile.pages && options->budget_bytes > profile.resident_bytes) {
     fail(fmt::format("--memory {}: {} has {} and no paging", size_text(options->budget_bytes), profile.name,
                      size_text(profile.resident_bytes)));
@@ -258,7 +259,7 @@ void add_run(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Run a sealed model inside a budget of trusted memory");
   command->add_option("MODEL", options->model, "sealed file")->required()->type_name("MODEL.carrel");
   command->add_option("--key", options->key, "key file")->required()->type_name("KEY");
-  add_size(command, "--memory", &options->budget_bytes, "every writable byte of the trusted side [epcsim: the profile's]");
+  CLI::Option* memory = add_size(command, "--memory", &options->budget_bytes, "every writable byte of the trusted side [epcsim: the profile's]");
   add_input_options(command, &options->input);
   command->add_option("--save-input", options->save_input, "write what the network is fed, for another engine")
       ->type_name("FILE");
@@ -293,7 +294,10 @@ void add_run(CLI::App& app) {
       "Without --mean, --std and --scale pictures are prepared as for ImageNet. With any of them the others are mean 0,\n"
       "std 1 and scale 1/255.\n"
       "Example:\n  carrel run resnet50.carrel --key my.key --memory 8MiB --input photo.jpg --labels imagenet.txt");
-  command->callback([options] { run(*options); });
+  command->callback([options, memory] {
+    options->memory_given = memory->count() > 0;
+    run(*options);
+  });
 }
 
 }  // namespace carrel::cli
