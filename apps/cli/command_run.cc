@@ -1,5 +1,7 @@
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/epc_report.h"
@@ -210,7 +212,7 @@ EpcProfile choose_memory(Options* options) {
 
 // 0: plain memory.
 uint64_t unmodified_memory(const Options& options) {
-  return options.platform == "epcsim" ? options.budget_bytes : 0;
+  return options.platform == "epcsim" ? std::max<uint64_t>(options.budget_bytes, 1) : 0;  // 0 is too little, too
 }
 
 void run(Options options) {
