@@ -120,8 +120,8 @@ void run_paper(const Options& options) {
   std::vector<PaperNetwork> networks;
   Json json = {{"profile", paper.profile.name}, {"threads", options.threads}, {"networks", Json::array()}};
   for (const std::string& name : options.networks) {
-    const Progress progress(name);
-    networks.push_back(value_or_fail(compare_network(name, paper, {}), name));
+    Progress progress(name);
+    networks.push_back(value_or_fail(compare_network(name, paper, std::ref(progress)), name));
     json["networks"].push_back(network_json(networks.back()));
   }
   if (!options.svg.empty()) {

@@ -14,6 +14,7 @@
 #include "apps/cli/progress.h"
 #include "apps/cli/run_unmodified.h"
 #include "apps/common/clock.h"
+#include "apps/common/epc_runner.h"
 #include "apps/common/machine_file.h"
 #include "apps/common/runner.h"
 #include "client/labels.h"
@@ -64,10 +65,6 @@ RunnerOptions runner_options(const Options& options) {
   out.enclave_path = options.enclave;
   out.profile = options.profile;
   out.machine = value_or_fail(load_machine_profile(), "").of(isa_level(out.cpu));
-  if (out.platform == PlatformKind::kEpcsim) {
-    const EpcProfile profile = value_or_fail(load_epc_profile(options.epc_profile), "");
-    out.memory_bytes = worthwhile_bytes(profile, options.budget_bytes, out.machine.fetch_bytes_per_second);
-  }
   out.pin_model = !options.expected.empty();
   if (out.pin_model) parse_model_id(options.expected, &out.expected_model);
   return out;
@@ -127,21 +124,21 @@ const char* guarantee(const Options& options) {
 
 Json report_json(const Options& options, Runner* runner, const Measured& measured) {
   Json report = {{"model", runner->architecture().name},
-          {"model_id", hex(runner->model().model_id)},
-          {"precision", precision_word(runner->precision(), runner->streams())},
-          {"fc_precision", stored_name(runner->precision().dense)},
-          {"platform", options.platform},
-          {"guarantee", guarantee(options)},
-          {"protection_notes", runner->protection_notes()},
-          {"threads", options.threads},
-          {"strategy", options.strategy},
-          {"isa", isa_name(static_cast<IsaLevel>(runner->program().isa))},
-          {"planned_now", runner->planned_now()},
-          {"budget_bytes", options.budget_bytes},
-          {"planned_peak_bytes", runner->program().planned_peak_bytes},
-          {"peak_trusted_bytes", measured.last.peak_trusted_bytes},
-          {"kernel_private_bytes", runner->kernel_private_bytes()},
-          {"start_ms", runner->start_ms()}};
+                 {"model_id", hex(runner->model().model_id)},
+                 {"precision", precision_word(runner->precision(), runner->streams())},
+                 {"fc_precision", stored_name(runner->precision().dense)},
+                 {"platform", options.platform},
+                 {"guarantee", guarantee(options)},
+                 {"protection_notes", runner->protection_notes()},
+                 {"threads", options.threads},
+                 {"strategy", options.strategy},
+                 {"isa", isa_name(static_cast<IsaLevel>(runner->program().isa))},
+                 {"planned_now", runner->planned_now()},
+                 {"budget_bytes", options.budget_bytes},
+                 {"planned_peak_bytes", runner->program().planned_peak_bytes},
+                 {"peak_trusted_bytes", measured.last.peak_trusted_bytes},
+                 {"kernel_private_bytes", runner->kernel_private_bytes()},
+                 {"start_ms", runner->start_ms()}};
   report.update(latencies_json(measured.latencies));
   report.update({{"bytes_decrypted", measured.last.bytes_decrypted},
                  {"bytes_spilled", measured.last.bytes_spilled},
@@ -179,9 +176,11 @@ std::vector<std::string> files_read(const Options& options) {
   return files;
 }
 
-std::unique_ptr<Runner> open_runner(const Options& options, const SecretKey& key) {
+std::unique_ptr<Runner> open_runner(const Options& options, const EpcProfile& profile, const SecretKey& key) {
   const Progress progress("starting");  // planning, where no sealed program fits
-  return value_or_fail(Runner::open(runner_options(options), key), options.model);
+  const RunnerOptions wanted = runner_options(options);
+  const bool simulated = wanted.platform == PlatformKind::kEpcsim;
+  return value_or_fail(simulated ? open_in_epc(wanted, profile, key) : Runner::open(wanted, key), options.model);
 }
 
 std::vector<Tensor> read_inputs(const Options& options, const Runner& runner) {
@@ -225,7 +224,7 @@ void run(Options options) {
     return run_unmodified({options.model, options.output, options.trace, options.input, labels, unmodified_memory(options),
                            epc_profile, options.threads, options.repeat, options.json}, key.get());
   }
-  const std::unique_ptr<Runner> runner = open_runner(options, key.get());
+  const std::unique_ptr<Runner> runner = open_runner(options, epc_profile, key.get());
   check_array_file(options.output, runner->outputs().size());
   check_array_file(options.save_input, runner->inputs().size());
   const std::vector<Tensor> inputs = read_inputs(options, *runner);

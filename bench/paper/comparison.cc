@@ -7,7 +7,7 @@
 #include <set>
 
 #include "apps/common/clock.h"
-#include "apps/common/runner.h"
+#include "apps/common/epc_runner.h"
 #include "base/bytes.h"
 #include "base/wipe.h"
 #include "bench/paper/unmodified_runner.h"
@@ -21,6 +21,7 @@ namespace carrel {
 namespace {
 
 constexpr uint64_t kDenseMemory = 16 * kMiB;
+constexpr uint64_t kSystems = 5, kDenseTypes = 3;  // rows for each size; rows of fully-connected layers
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -75,25 +76,28 @@ class Comparison {
     CARREL_RETURN_IF_ERROR(prepare());
     for (const uint64_t size : options_.sizes) {
       CARREL_RETURN_IF_ERROR(unmodified(size));
+      one_done();
       for (const Strategy strategy : {Strategy::kChannel, Strategy::kYplane, Strategy::kAuto}) {
         CARREL_RETURN_IF_ERROR(carrel(fp32_, "fp32", strategy, size));
+        one_done();
       }
       CARREL_RETURN_IF_ERROR(carrel(mixed_, "mixed", Strategy::kAuto, size));
+      one_done();
     }
     for (const auto& [stored, file] : {std::pair{"fp32", fp32_}, {"int8", mixed_}, {"int4", int4_}}) {
       CARREL_RETURN_IF_ERROR(dense(stored, file));
+      one_done();
     }
-    finish();
+    out_.unprotected_ms = median(unprotected_);
     return std::move(out_);
   }
 
  private:
-  void say(const std::string& what) const {
-    if (progress_) progress_(out_.name + ": " + what);
+  void one_done() {
+    if (progress_) progress_(++done_, options_.sizes.size() * kSystems + kDenseTypes);
   }
 
   Status prepare() {
-    say("sealing");
     CARREL_ASSIGN(Graph raw, make_zoo_model({.name = out_.name}));
     CARREL_ASSIGN(const Graph graph, optimize(std::move(raw), eval_node));
     for (const Node& node : graph.nodes) {
@@ -145,7 +149,6 @@ class Comparison {
   }
 
   Status unmodified(uint64_t size) {
-    say("unmodified, " + std::to_string(size / kMiB) + " MiB");
     PaperRow row = row_of("unmodified", "fp32", size);
     const uint64_t needed = plain_->engine().memory_bytes();
     row.trusted_bytes = std::min(needed, size);
@@ -168,24 +171,17 @@ class Comparison {
   RunnerOptions runner_options(const std::string& file, Strategy strategy, uint64_t size) const {
     RunnerOptions options;
     options.model_path = file;
-    options.memory_bytes = worthwhile_bytes(options_.profile, size, options_.machine.fetch_bytes_per_second);
+    options.memory_bytes = size;
     options.strategy = strategy;
     options.threads = options_.threads;
-    options.platform = PlatformKind::kEpcsim;
     options.cpu = detect_cpu();
     options.machine = options_.machine;
     return options;
   }
 
   Status carrel(const std::string& file, const std::string& precision, Strategy strategy, uint64_t size) {
-    say(std::string(strategy_name(strategy)) + " " + precision + ", " + std::to_string(size / kMiB) + " MiB");
     PaperRow row = row_of(strategy_name(strategy), precision, size);
-    RunnerOptions options = runner_options(file, strategy, size);
-    auto opened = Runner::open(options, key_.value);
-    if (!opened.ok() && opened.error().code() == ErrorCode::kBudgetTooSmall && options.memory_bytes < size) {
-      options.memory_bytes = size;  // it needs more than the cache
-      opened = Runner::open(options, key_.value);
-    }
+    const auto opened = open_in_epc(runner_options(file, strategy, size), options_.profile, key_.value);
     if (!opened.ok() && opened.error().code() == ErrorCode::kBudgetTooSmall) {
       row.fits = false;
       row.least_bytes = opened.error().detail();
@@ -226,11 +222,9 @@ class Comparison {
   }
 
   Status dense(const std::string& stored, const std::string& file) {
-    say("fully-connected layers " + stored);
     RunnerOptions options = runner_options(file, Strategy::kAuto, kDenseMemory);
-    options.memory_bytes = kDenseMemory;
     options.profile = true;
-    CARREL_ASSIGN(const auto runner, Runner::open(options, key_.value));
+    CARREL_ASSIGN(const auto runner, open_in_epc(options, options_.profile, key_.value));
     for (uint32_t i = 0; i <= options_.repeat; ++i) {
       RunStats stats;
       CARREL_RETURN_IF_ERROR(runner->run(input_, &stats));
@@ -251,8 +245,6 @@ class Comparison {
     return ok_status();
   }
 
-  void finish() { out_.unprotected_ms = median(unprotected_); }
-
   const PaperOptions& options_;
   const PaperProgress& progress_;
   PaperNetwork out_;
@@ -263,6 +255,7 @@ class Comparison {
   std::vector<Tensor> input_, expected_;
   std::vector<double> unprotected_;
   double delivery_us_ = 0;
+  uint64_t done_ = 0;
 };
 
 }  // namespace

@@ -53,7 +53,7 @@ struct PaperNetwork {
   double auto_spread() const;
 };
 
-using PaperProgress = std::function<void(const std::string& what)>;
+using PaperProgress = std::function<void(uint64_t done, uint64_t total)>;  // rows
 Result<PaperNetwork> compare_network(const std::string& name, const PaperOptions& options, const PaperProgress& progress);
 
 }  // namespace carrel
