@@ -5,10 +5,15 @@ import subprocess
 from engines import ROOT
 
 
+WRITTEN_HERE = [":!docs/BENCHMARKS.md", ":!docs/bench"]
+
+
 def commit():
-    """Of the tree that is measured; changes that are not committed show."""
-    return subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=ROOT,
-                          capture_output=True, text=True, check=True).stdout.strip()
+    """Of the tree that is measured; changes that are not committed show, but for what a benchmark has written."""
+    name = subprocess.run(["git", "describe", "--always", "--abbrev=12", "--exclude=*"], cwd=ROOT, capture_output=True,
+                          text=True, check=True).stdout.strip()
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", *WRITTEN_HERE], cwd=ROOT, check=False)
+    return name if changed.returncode == 0 else name + "-dirty"
 
 
 class Results:
