@@ -33,6 +33,7 @@ class Engine final : public UnmodifiedEngine {
   }
 
   uint64_t memory_bytes() const override { return round_up(network_.bytes, kPageBytes); }
+  const Graph& architecture() const override { return info_.architecture; }
   const std::vector<Place>& places() const override { return network_.places; }
   const std::vector<std::string>& layers() const override { return layers_; }
   uint64_t bytes_touched() const override {

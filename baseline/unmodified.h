@@ -22,7 +22,7 @@
 
 #include "base/result.h"
 #include "baseline/memory_layout.h"
-#include "compiler/graph/tensor.h"
+#include "compiler/graph/graph.h"
 #include "engine/crypto/gcm.h"
 
 namespace carrel {
@@ -44,6 +44,7 @@ class UnmodifiedEngine {
 
   // What load() needs: a multiple of 4096.
   virtual uint64_t memory_bytes() const = 0;
+  virtual const Graph& architecture() const = 0;  // authenticated; shape-only weights
   virtual const std::vector<Place>& places() const = 0;
   virtual const std::vector<std::string>& layers() const = 0;  // in execution order
   // Of tensors and im2col's matrix that one inference reads and writes, each layer's anew.

@@ -18,6 +18,7 @@
 #include "compiler/graph/patch.h"
 #include "compiler/onnx/onnx.h"
 #include "files/test_no_tmpfile.h"
+#include "platform/epcsim/test_userfaultfd.h"
 
 namespace carrel {
 namespace {
@@ -158,6 +159,8 @@ TEST_F(CliTest, WrongUsageIsTwo) {
   EXPECT_EQ(carrel({"run", "m.carrel", "--key", "k.key", "--input", "x.npy"}).status, 2);
   EXPECT_EQ(run({"--input", "x.npy", "--trace", "t.csv"}).status, 2);
   EXPECT_EQ(run({"--input", "x.npy", "--engine", "unmodified"}).status, 2);
+  const std::string id(32, '0');
+  EXPECT_EQ(run({"--input", "x.npy", "--platform", "inproc", "--engine", "unmodified", "--expect-model", id}).status, 2);
 }
 
 TEST_F(CliTest, RunAnswersAsThePlainNetwork) {
@@ -210,10 +213,10 @@ TEST_F(CliTest, PlatformsThreadsAndBudgetsGiveTheSameBits) {
 }
 
 TEST_F(CliTest, SimulatorMeasuresAndModels) {
+  SKIP_WITHOUT_USERFAULTFD();
   ASSERT_EQ(run({"--input", "x.npy", "-o", "y.npy"}).status, 0);
   const std::vector<float> expected = read_output("y.npy");
   const Outcome outcome = run({"--input", "x.npy", "-o", "y.npy", "--platform", "epcsim", "--trace", "t.csv", "--json"});
-  if (outcome.err.find("userfaultfd") != std::string::npos) GTEST_SKIP() << outcome.err;
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(read_output("y.npy"), expected);
   const Json epc = Json::parse(outcome.out)["epc"];
@@ -226,11 +229,11 @@ TEST_F(CliTest, SimulatorMeasuresAndModels) {
 }
 
 TEST_F(CliTest, UnmodifiedEnginePagesWhereCarrelDoesNot) {
+  SKIP_WITHOUT_USERFAULTFD();
   ASSERT_EQ(run({"--input", "x.npy", "-o", "y.npy"}).status, 0);
   const std::vector<float> expected = read_output("y.npy");
   const Outcome outcome =
       run({"--input", "x.npy", "-o", "y.npy", "--platform", "epcsim", "--engine", "unmodified", "--repeat", "2", "--json"});
-  if (outcome.err.find("userfaultfd") != std::string::npos) GTEST_SKIP() << outcome.err;
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const std::vector<float> output = read_output("y.npy");
   const float largest = *std::max_element(expected.begin(), expected.end());
@@ -365,6 +368,8 @@ TEST_F(CliTest, BadModels) {
 }
 
 TEST_F(CliTest, KeysAreNotOverwritten) {
+  expect_refusal(carrel({"gramine-manifest", "m.carrel", "--memory", "2MiB", "-o", "k.key"}), "k.key");
+  expect_refusal(carrel({"bench", "paper", "--networks", "mobilenetv2", "--svg", "k.key"}), "k.key");
   struct stat status {};
   ASSERT_EQ(stat((folder_ / "k.key").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777u, 0600u);

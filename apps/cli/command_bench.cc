@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "apps/cli/paper_chart.h"
 #include "apps/cli/progress.h"
@@ -22,7 +23,8 @@ struct Options {
   bool json = false;
 };
 
-// For sealed models of up to 600 MB each, removed with what is in it.
+// For sealed models of up to 600 MB each, whose names are gone as soon as they are open: whatever ends this program, no more
+// than an empty folder stays.
 class WorkFolder {
  public:
   explicit WorkFolder(const std::string& parent) {
@@ -97,18 +99,13 @@ void print_network(const PaperNetwork& network, const EpcProfile& profile) {
   dense.print();
 }
 
-void write_text(const std::string& path, const std::string& text) {
-  AtomicFile file = value_or_fail(AtomicFile::create(path), path);
-  ok_or_fail(file.write(std::as_bytes(std::span(text))), path);
-  ok_or_fail(file.commit(), path);
-}
-
 std::string modelled_name(const std::string& path) {
   const std::filesystem::path p(path);
   return (p.parent_path() / (p.stem().string() + "_modelled" + p.extension().string())).string();
 }
 
 void run_paper(const Options& options) {
+  if (!options.svg.empty()) check_outputs({options.svg, modelled_name(options.svg)}, {});
   const WorkFolder folder(options.folder);
   PaperOptions paper;
   paper.sizes = options.sizes;
@@ -125,8 +122,11 @@ void run_paper(const Options& options) {
     json["networks"].push_back(network_json(networks.back()));
   }
   if (!options.svg.empty()) {
-    write_text(options.svg, paper_chart(networks, paper.profile, false));
-    write_text(modelled_name(options.svg), paper_chart(networks, paper.profile, true));
+    for (const bool modelled : {false, true}) {
+      const std::string file = modelled ? modelled_name(options.svg) : options.svg;
+      const std::string chart = paper_chart(networks, paper.profile, modelled);
+      ok_or_fail(write_file(file, std::as_bytes(std::span(chart))), file);
+    }
   }
   if (options.json) return print_json(json);
   for (const PaperNetwork& network : networks) print_network(network, paper.profile);

@@ -3,6 +3,7 @@
 
 #include <bit>
 
+#include "apps/cli/check_outputs.h"
 #include "apps/cli/cli.h"
 #include "engine/format/program.h"
 #include "files/atomic_file.h"
@@ -83,14 +84,13 @@ std::string manifest(const Options& options) {
 void run(const Options& options) {
   const uint64_t least = runtime_reserve_bytes(options.threads);
   if (options.memory_bytes <= least) fail(fmt::format("--memory: the engine alone needs {}", size_text(least)));
+  check_outputs({options.output}, {options.model});
   const std::string text = manifest(options);
   if (options.output.empty()) {
     fmt::print("{}", text);
     return;
   }
-  AtomicFile file = value_or_fail(AtomicFile::create(options.output), options.output);
-  ok_or_fail(file.write(std::as_bytes(std::span(text))), options.output);
-  ok_or_fail(file.commit(), options.output);
+  ok_or_fail(write_file(options.output, std::as_bytes(std::span(text))), options.output);
 }
 
 }  // namespace

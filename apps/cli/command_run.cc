@@ -188,12 +188,17 @@ std::vector<Tensor> read_inputs(const Options& options, const Runner& runner) {
   return load_inputs(runner.architecture(), options.input);
 }
 
+// What only carrel's engine has is refused, not ignored.
+void check_engine(const Options& options, const CLI::App& command) {
+  if (options.engine != "unmodified") return;
+  if (options.platform == "process") throw CLI::ValidationError("--engine", "unmodified needs --platform epcsim or inproc");
+  for (const char* own : {"--profile", "--save-input", "--strategy", "--isa", "--expect-model", "--enclave"}) {
+    if (command.count(own) > 0) throw CLI::ValidationError(own, "is for carrel's own engine");
+  }
+}
+
 // The profile gives the memory where nobody does; and the limit, where its machine has no paging.
 EpcProfile choose_memory(Options* options) {
-  if (options->engine == "unmodified") {
-    if (options->platform == "process") throw CLI::ValidationError("--engine", "unmodified needs --platform epcsim or inproc");
-    if (options->profile) throw CLI::ValidationError("--profile", "is for carrel's own engine");
-  }
   if (options->platform != "epcsim") {
     if (!options->trace.empty()) throw CLI::ValidationError("--trace", "needs --platform epcsim");
     const bool unbounded = options->engine == "unmodified" && options->platform == "inproc";
@@ -295,7 +300,8 @@ void add_run(CLI::App& app) {
       "Without --mean, --std and --scale pictures are prepared as for ImageNet. With any of them the others are mean 0,\n"
       "std 1 and scale 1/255.\n"
       "Example:\n  carrel run resnet50.carrel --key my.key --memory 8MiB --input photo.jpg --labels imagenet.txt");
-  command->callback([options, memory] {
+  command->callback([options, memory, command] {
+    check_engine(*options, *command);
     options->memory_given = memory->count() > 0;
     run(*options);
   });

@@ -9,7 +9,6 @@
 #include "apps/cli/outputs.h"
 #include "apps/cli/progress.h"
 #include "bench/paper/unmodified_runner.h"
-#include "compiler/seal/seal.h"
 
 namespace carrel::cli {
 namespace {
@@ -51,7 +50,6 @@ constexpr const char* kGuarantee = "no protection: an engine to compare with, wh
 }  // namespace
 
 void run_unmodified(const UnmodifiedRequest& request, const SecretKey& key) {
-  const SealedInfo info = value_or_fail(read_sealed(request.model), request.model);
   UnmodifiedOptions options{request.model, request.memory_bytes, request.threads, detect_cpu(),
                             request.trace.empty() ? 0 : kEpcTraceEvents};
   std::unique_ptr<UnmodifiedRunner> runner;
@@ -59,7 +57,7 @@ void run_unmodified(const UnmodifiedRequest& request, const SecretKey& key) {
     const Progress progress("starting");
     runner = value_or_fail(UnmodifiedRunner::open(options, key), request.model);
   }
-  const std::vector<Tensor> inputs = load_inputs(info.architecture, request.input);
+  const std::vector<Tensor> inputs = load_inputs(runner->engine().architecture(), request.input);
   std::vector<TensorInfo> infos;
   for (const auto& out : runner->engine().outputs()) infos.push_back({out.name, out.shape});
   check_array_file(request.output, infos.size());
@@ -71,7 +69,7 @@ void run_unmodified(const UnmodifiedRequest& request, const SecretKey& key) {
   if (simulated) epc = report_of(request, runner.get(), measured);
   const Latencies& ms = measured.latencies;
   if (request.json) {
-    Json report = {{"model", info.architecture.name}, {"engine", "unmodified"}, {"platform", simulated ? "epcsim" : "inproc"},
+    Json report = {{"model", runner->engine().architecture().name}, {"engine", "unmodified"}, {"platform", simulated ? "epcsim" : "inproc"},
                    {"guarantee", kGuarantee}, {"threads", request.threads}, {"needed_bytes", runner->engine().memory_bytes()},
                    {"start_ms", runner->start_ms()}};
     report.update(latencies_json(ms));

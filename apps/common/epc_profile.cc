@@ -73,22 +73,18 @@ class Reader {
 };
 
 Result<std::string> text_of(const std::string& name) {
+  std::string names;
   for (const EpcProfileText& built_in : kEpcProfileTexts) {
     if (name == built_in.name) return std::string(built_in.text);
+    names += (names.empty() ? "" : ", ") + std::string(built_in.name);
   }
   Result<std::vector<std::byte>> file = read_file(name, kMostFileBytes);
   if (file.ok()) return std::string(reinterpret_cast<const char*>(file->data()), file->size());
-  return Error(file.error().code(), "there is no EPC profile '%s' (built in: sgx1, sgx2, optee-16, optee-32), and no such file: %s",
-               name.c_str(), file.error().message());
+  return Error(file.error().code(), "there is no EPC profile '%s' (built in: %s), and no such file: %s",
+               name.c_str(), names.c_str(), file.error().message());
 }
 
 }  // namespace
-
-std::vector<std::string> epc_profile_names() {
-  std::vector<std::string> names;
-  for (const EpcProfileText& built_in : kEpcProfileTexts) names.emplace_back(built_in.name);
-  return names;
-}
 
 Result<EpcProfile> load_epc_profile(const std::string& name) {
   CARREL_ASSIGN(const std::string text, text_of(name));

@@ -22,7 +22,6 @@ struct EpcProfile {
   std::vector<std::string> sources;
 };
 
-std::vector<std::string> epc_profile_names();
 // `name`: a built-in profile, or else a file. Errors: kInvalidInput naming the field, kIo.
 Result<EpcProfile> load_epc_profile(const std::string& name);
 

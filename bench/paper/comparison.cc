@@ -1,8 +1,12 @@
 #include "bench/paper/comparison.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
-#include <filesystem>
+#include <cstring>
 #include <random>
 #include <set>
 
@@ -61,17 +65,38 @@ std::set<std::string> dense_layers(const Graph& graph) {
   return names;
 }
 
+// A file that lives as long as this, without a name.
+class UnnamedFile {
+ public:
+  static Result<UnnamedFile> take(const std::string& path) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return Error(ErrorCode::kIo, "%s: %s", path.c_str(), strerror(errno));
+    UnnamedFile file(fd);
+    if (unlink(path.c_str()) != 0) return Error(ErrorCode::kIo, "%s: %s", path.c_str(), strerror(errno));
+    return file;
+  }
+  UnnamedFile() = default;
+  UnnamedFile(UnnamedFile&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  UnnamedFile& operator=(UnnamedFile&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~UnnamedFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
+
+ private:
+  explicit UnnamedFile(int fd) : fd_(fd) {}
+  int fd_ = -1;
+};
+
 class Comparison {
  public:
   Comparison(const std::string& name, const PaperOptions& options, const PaperProgress& progress)
       : options_(options), progress_(progress) {
     out_.name = name;
   }
-  ~Comparison() {
-    std::error_code ignored;
-    for (const std::string& file : files_) std::filesystem::remove(file, ignored);
-  }
-
   Result<PaperNetwork> run() {
     CARREL_RETURN_IF_ERROR(prepare());
     for (const uint64_t size : options_.sizes) {
@@ -84,8 +109,8 @@ class Comparison {
       CARREL_RETURN_IF_ERROR(carrel(mixed_, "mixed", Strategy::kAuto, size));
       one_done();
     }
-    for (const auto& [stored, file] : {std::pair{"fp32", fp32_}, {"int8", mixed_}, {"int4", int4_}}) {
-      CARREL_RETURN_IF_ERROR(dense(stored, file));
+    for (const auto& [stored, file] : {std::pair{"fp32", &fp32_}, {"int8", &mixed_}, {"int4", &int4_}}) {
+      CARREL_RETURN_IF_ERROR(dense(stored, *file));
       one_done();
     }
     out_.unprotected_ms = median(unprotected_);
@@ -109,7 +134,7 @@ class Comparison {
     CARREL_ASSIGN(fp32_, seal(graph, "fp32", StoredType::kF32));
     CARREL_ASSIGN(mixed_, seal(graph, "mixed", {StoredType::kF32, StoredType::kI8}));
     CARREL_ASSIGN(int4_, seal(graph, "int4", {StoredType::kF32, StoredType::kI4}));
-    CARREL_ASSIGN(plain_, UnmodifiedRunner::open({fp32_, 0, options_.threads, detect_cpu(), 0}, key_.value));
+    CARREL_ASSIGN(plain_, UnmodifiedRunner::open({fp32_.path(), 0, options_.threads, detect_cpu(), 0}, key_.value));
     out_.unmodified_bytes = plain_->engine().memory_bytes();
     input_ = {picture(plain_->engine().inputs()[0].shape)};
     EpcMeasured first;
@@ -117,14 +142,13 @@ class Comparison {
     return ok_status();
   }
 
-  Result<std::string> seal(const Graph& graph, const std::string& kind, WeightTypes stored) {
+  Result<UnnamedFile> seal(const Graph& graph, const std::string& kind, WeightTypes stored) {
     const std::string file = options_.folder + "/" + out_.name + "." + kind + ".carrel";
-    files_.push_back(file);
     SealOptions seal;
     seal.stored = stored;
     std::vector<std::string> notes;
     CARREL_RETURN_IF_ERROR(seal_model(graph, key_.value, seal, file, {}, &notes));
-    return file;
+    return UnnamedFile::take(file);
   }
 
   // `turns` times: the unmodified engine in plain memory, then `infer` three times, of which the first warms the caches
@@ -158,7 +182,7 @@ class Comparison {
       out_.rows.push_back(row);
       return ok_status();
     }
-    CARREL_ASSIGN(const auto runner, UnmodifiedRunner::open({fp32_, size, options_.threads, detect_cpu(), 0}, key_.value));
+    CARREL_ASSIGN(const auto runner, UnmodifiedRunner::open({fp32_.path(), size, options_.threads, detect_cpu(), 0}, key_.value));
     std::vector<Tensor> outputs;
     // Paging takes seconds and hardly varies: fewer turns.
     CARREL_RETURN_IF_ERROR(take_turns((options_.repeat + 2) / 3, &row, [&]() -> Status {
@@ -168,9 +192,9 @@ class Comparison {
     return add(std::move(row), outputs[0]);
   }
 
-  RunnerOptions runner_options(const std::string& file, Strategy strategy, uint64_t size) const {
+  RunnerOptions runner_options(const UnnamedFile& file, Strategy strategy, uint64_t size) const {
     RunnerOptions options;
-    options.model_path = file;
+    options.model_path = file.path();
     options.memory_bytes = size;
     options.strategy = strategy;
     options.threads = options_.threads;
@@ -179,7 +203,7 @@ class Comparison {
     return options;
   }
 
-  Status carrel(const std::string& file, const std::string& precision, Strategy strategy, uint64_t size) {
+  Status carrel(const UnnamedFile& file, const std::string& precision, Strategy strategy, uint64_t size) {
     PaperRow row = row_of(strategy_name(strategy), precision, size);
     const auto opened = open_in_epc(runner_options(file, strategy, size), options_.profile, key_.value);
     if (!opened.ok() && opened.error().code() == ErrorCode::kBudgetTooSmall) {
@@ -221,7 +245,7 @@ class Comparison {
     return ok_status();
   }
 
-  Status dense(const std::string& stored, const std::string& file) {
+  Status dense(const std::string& stored, const UnnamedFile& file) {
     RunnerOptions options = runner_options(file, Strategy::kAuto, kDenseMemory);
     options.profile = true;
     CARREL_ASSIGN(const auto runner, open_in_epc(options, options_.profile, key_.value));
@@ -249,8 +273,7 @@ class Comparison {
   const PaperProgress& progress_;
   PaperNetwork out_;
   Wiped<SecretKey> key_;
-  std::vector<std::string> files_;
-  std::string fp32_, mixed_, int4_;
+  UnnamedFile fp32_, mixed_, int4_;
   std::unique_ptr<UnmodifiedRunner> plain_;
   std::vector<Tensor> input_, expected_;
   std::vector<double> unprotected_;

@@ -37,7 +37,7 @@ Status UnmodifiedRunner::map_region(const UnmodifiedOptions& options) {
   if (options.memory_bytes != 0) {
     const uint64_t reserve = runtime_reserve_bytes(options.threads);
     const uint64_t pages = options.memory_bytes > reserve ? (options.memory_bytes - reserve) / kEpcPageBytes : 0;
-    CARREL_ASSIGN(epc_, Epc::open({bytes, pages, options.cpu, trace_.get()}));
+    CARREL_ASSIGN(epc_, Epc::open({bytes, pages, options.cpu, trace_.get(), options.threads}));
     region_ = epc_->memory();
     std::atomic<bool> all{true};
     engine_->on_each_thread([&all] {

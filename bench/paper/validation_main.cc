@@ -156,7 +156,7 @@ int run(bool json) {
     if (!outcome.ok()) return std::fprintf(stderr, "epc_validation: %s\n", outcome.error().message()), 1;
     const double encryption = encryption_ms(*profile, *outcome), theirs = c.inside_ms - c.outside_ms;
     if (fault_us == 0) fault_us = 1e3 * (theirs - encryption) / static_cast<double>(outcome->misses);
-    const double added = 1e-3 * fault_us * static_cast<double>(outcome->misses) + encryption + 1e-3 * profile->crossing_us * 2;
+    const double added = 1e-3 * fault_us * static_cast<double>(outcome->misses) + encryption + 1e-3 * profile->crossing_us;
     const double off = 100 * (added / theirs - 1), ratio = 1 + added / c.outside_ms;
     if (json) {
       std::printf("{\"network\":\"%s\",\"misses\":%lu,\"fault_us\":%.2f,\"encryption_ms\":%.3f,\"added_ms\":%.3f,\"their_added_ms\":%.3f,\"off_percent\":%.1f}\n",

@@ -5,8 +5,8 @@
 namespace carrel {
 namespace {
 
-// About 100 us: longer than the steps between two parallel ones, and what waking a sleeper costs on a virtual machine. Ten times as
-// long gives ResNet-50 on two quiet cores 7 % more speed, and MobileNetV2 a fifth of it where others use the cores too.
+// About 100 us: longer than the steps between two parallel ones, and what waking a sleeper costs on a virtual machine. Longer ones
+// gain on quiet cores (`carrel run --threads 2 --repeat 12`) and lose several times as much where others use the cores too.
 constexpr uint32_t kSpins = 2000;
 
 void pause_briefly() {

@@ -50,7 +50,7 @@ class KernelOrdered {
   KernelOrdered(const KernelOrdered&) = delete;
 };
 
-// Async-signal-safe. There is no way back into code whose memory is gone.
+// Called where a fault is handled: there is no way back into code whose memory is gone.
 [[noreturn]] void stop(const char* text, uint32_t page) {
   char line[160] = {};
   const int length = std::snprintf(line, sizeof line, "carrel: epcsim: page %u %s; the enclave is stopped\n", page, text);
@@ -81,10 +81,11 @@ Result<double> fault_delivery_us(CpuMask cpu) {
 
 Result<std::unique_ptr<Epc>> Epc::open(const EpcConfig& config) {
   const uint64_t pages = round_up(config.bytes, kEpcPageBytes) / kEpcPageBytes;
-  if (config.resident_pages < kLeastResidentPages) {
-    return Error(ErrorCode::kBudgetTooSmall, "epcsim: %llu resident pages; one instruction may need %llu",
-                 static_cast<unsigned long long>(config.resident_pages), static_cast<unsigned long long>(kLeastResidentPages))
-        .with_detail(kLeastResidentPages * kEpcPageBytes);
+  const uint64_t least = config.threads * kLeastResidentPages;
+  if (config.resident_pages < least) {
+    return Error(ErrorCode::kBudgetTooSmall, "epcsim: %llu resident pages; an instruction of each thread may need %llu: give more memory",
+                 static_cast<unsigned long long>(config.resident_pages), static_cast<unsigned long long>(least))
+        .with_detail(least * kEpcPageBytes);
   }
   if (pages == 0 || pages > std::numeric_limits<uint32_t>::max()) {
     return Error(ErrorCode::kInvalidInput, "epcsim: a region of %llu bytes", static_cast<unsigned long long>(config.bytes));
@@ -97,11 +98,10 @@ Result<std::unique_ptr<Epc>> Epc::open(const EpcConfig& config) {
   epc->resident_.assign(pages, 0);
   epc->queue_.assign(most, 0);
   epc->leaving_.reserve(kEvictedTogether);
-  SecretKey key;
+  Wiped<SecretKey> key;
   CARREL_RETURN_IF_ERROR(check_crypto_cpu());
-  CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(key.bytes))));
-  epc->key_ = std::make_unique<Gcm>(key, config.cpu);
-  wipe(&key, sizeof key);
+  CARREL_RETURN_IF_ERROR(random_bytes(std::as_writable_bytes(std::span(key.value.bytes))));
+  epc->key_ = std::make_unique<Gcm>(key.value, config.cpu);
   CARREL_RETURN_IF_ERROR(watch_bus_errors(epc.get()));
   CARREL_ASSIGN(FaultFd faults, FaultFd::watch(epc->region_));
   epc->faults_ = std::make_unique<FaultFd>(std::move(faults));

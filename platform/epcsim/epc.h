@@ -29,6 +29,7 @@ struct EpcConfig {
   uint64_t resident_pages = 0;  // at most; at least kLeastResidentPages for each thread
   CpuMask cpu = 0;
   EpcTrace* trace = nullptr;    // outlives the region
+  uint32_t threads = 1;         // that use it
 };
 
 struct EpcCounters {

@@ -9,17 +9,16 @@
 #include <thread>
 #include <vector>
 
+#include "platform/epcsim/test_userfaultfd.h"
+
 namespace carrel {
 namespace {
 
 constexpr uint64_t kPage = kEpcPageBytes;
 
-// Skips the test where userfaultfd is not permitted.
-#define OPEN_OR_SKIP(epc, ...)                                     \
+#define OPEN_OR_SKIP(epc, ...)                                          \
+  SKIP_WITHOUT_USERFAULTFD();                                           \
   Result<std::unique_ptr<Epc>> epc##_result = Epc::open({__VA_ARGS__}); \
-  if (!epc##_result.ok() && epc##_result.error().code() == ErrorCode::kPlatform) { \
-    GTEST_SKIP() << epc##_result.error().message();                \
-  }                                                                \
   ASSERT_TRUE(epc##_result.ok()) << epc##_result.error().message(); \
   const std::unique_ptr<Epc>& epc = *epc##_result
 
@@ -129,15 +128,15 @@ TEST(Epc, TooFewPagesAreRefused) {
   ASSERT_FALSE(epc.ok());
   EXPECT_EQ(epc.error().code(), ErrorCode::kBudgetTooSmall);
   EXPECT_EQ(epc.error().detail(), kLeastResidentPages * kPage);
+  const Result<std::unique_ptr<Epc>> two = Epc::open({64 * kPage, 7, detect_cpu(), nullptr, 2});
+  ASSERT_FALSE(two.ok());
+  EXPECT_EQ(two.error().detail(), 2 * kLeastResidentPages * kPage);
 }
 
 // The hostile host. Each test makes its region in the process that is to die: a fork has its faults no more.
 class EpcDeathTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const Result<std::unique_ptr<Epc>> probe = Epc::open({8 * kPage, 4, detect_cpu()});
-    if (!probe.ok()) GTEST_SKIP() << probe.error().message();
-  }
+  void SetUp() override { SKIP_WITHOUT_USERFAULTFD(); }
   // Pages 0 to 7 written, the first four evicted, then `attack`, then all read.
   template <class Attack>
   static void run(Attack attack) {

@@ -77,7 +77,7 @@ class Session final : public EpcsimSession {
     const uint64_t block_bytes = session.budget_bytes - reserve;
     const uint64_t pages = round_up(block_bytes, kEpcPageBytes) / kEpcPageBytes;
     const uint64_t resident = options.resident_pages != 0 ? std::min(options.resident_pages, pages) : pages;
-    CARREL_ASSIGN(epc_, Epc::open({block_bytes, resident, session.cpu, trace_.get()}));
+    CARREL_ASSIGN(epc_, Epc::open({block_bytes, resident, session.cpu, trace_.get(), session.threads}));
     InprocOptions inproc;
     inproc.session = session;
     inproc.session.map_model = true;

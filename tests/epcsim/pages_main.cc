@@ -7,6 +7,7 @@
 #include <random>
 
 #include "apps/common/runner.h"
+#include "platform/epcsim/test_userfaultfd.h"
 #include "tests/hostile/whole_model.h"
 
 namespace carrel::testing {
@@ -93,16 +94,13 @@ ZooOptions small(const std::string& name, uint64_t seed) {
 }
 
 TEST_P(PageTrace, SaysNothingOfInputsOrWeights) {
+  SKIP_WITHOUT_USERFAULTFD();
   const SealedNetwork first(small(GetParam(), 1)), second(small(GetParam(), 2));
   const auto seen = [&](const SealedNetwork& network, const std::function<float()>& number) {
     const auto runner = network.open(PlatformKind::kEpcsim, kFewPages);
     EXPECT_TRUE(runner.ok()) << runner.error().message();
     return runner.ok() ? observe(runner->get(), number) : Observed{};
   };
-  if (const auto probe = first.open(PlatformKind::kEpcsim, kFewPages);
-      !probe.ok() && probe.error().code() == ErrorCode::kPlatform) {
-    GTEST_SKIP() << probe.error().message();
-  }
   const Observed usual = seen(first, random_numbers(1));
   ASSERT_GT(usual.events.size(), 1000u);
   std::vector<std::pair<std::string, std::function<float()>>> inputs = {
@@ -120,6 +118,7 @@ TEST_P(PageTrace, SaysNothingOfInputsOrWeights) {
 }
 
 TEST(SameBits, InsideAndOutside) {
+  SKIP_WITHOUT_USERFAULTFD();
   for (const uint32_t threads : {1u, 2u}) {
     const SealedNetwork network(small("mobilenetv2", 1), threads);
     const auto outside = network.open(PlatformKind::kInproc, 0);
@@ -127,7 +126,6 @@ TEST(SameBits, InsideAndOutside) {
     const Observed expected = observe(outside->get(), random_numbers(7));
     for (const uint64_t pages : {uint64_t{0}, kFewPages, threads * kLeastResidentPages}) {
       const auto inside = network.open(PlatformKind::kEpcsim, pages);
-      if (!inside.ok() && inside.error().code() == ErrorCode::kPlatform) GTEST_SKIP() << inside.error().message();
       ASSERT_TRUE(inside.ok()) << inside.error().message();
       const Observed got = observe(inside->get(), random_numbers(7));
       EXPECT_EQ(got.output, expected.output) << threads << " threads, " << pages << " pages";
