@@ -76,7 +76,8 @@ Result<std::string> text_of(const std::string& name) {
   std::string names;
   for (const EpcProfileText& built_in : kEpcProfileTexts) {
     if (name == built_in.name) return std::string(built_in.text);
-    names += (names.empty() ? "" : ", ") + std::string(built_in.name);
+    if (!names.empty()) names.append(", ");
+    names.append(built_in.name);
   }
   Result<std::vector<std::byte>> file = read_file(name, kMostFileBytes);
   if (file.ok()) return std::string(reinterpret_cast<const char*>(file->data()), file->size());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/layout/conv_split.h"
+
 namespace carrel {
 namespace {
 
@@ -19,10 +21,15 @@ double tile_use(double rows, double width) {
   return std::max(0.15, pixels / (tiles * kTilePixels));
 }
 
+uint32_t rows_of(const NodeWork& w, uint32_t actions) { return (w.rows + actions - 1) / actions; }
+
+WinogradPlanes planes_of(const NodeWork& w, uint32_t rows) {
+  return winograd_planes(winograd_side(w.algorithm), rows, w.width, w.in_channels);
+}
+
 double winograd_seconds(const NodeWork& w, const MachineFigures& machine, uint32_t actions) {
   const uint32_t side = winograd_side(w.algorithm);
-  const uint32_t slab_rows = (w.rows + actions - 1) / actions;
-  const WinogradPlanes planes = winograd_planes(side, slab_rows, w.width, w.in_channels);
+  const WinogradPlanes planes = planes_of(w, rows_of(w, actions));
   const double slabs = std::max(1.0, std::ceil(static_cast<double>(w.rows) / (planes.tile_rows * side)));
   const double tiles = static_cast<double>(planes.tiles());
   const double in_blocks = planes.in_blocks, out_blocks = std::ceil(w.out_channels / 16.0);
@@ -46,6 +53,24 @@ double direct_seconds(const NodeWork& w, const MachineFigures& machine, uint32_t
   // A slab too large for L2 comes from afar for every panel; half of that hides under arithmetic.
   const bool far = w.input_bytes / std::max(1u, actions) > kCacheBytes;
   return arithmetic + (far ? 0.5 * w.input_reads * w.input_bytes / machine.far_bytes_per_second : 0);
+}
+
+// `parts` threads share `units` of work, each of which one thread does.
+double even_speedup(double units, uint32_t parts) { return units / std::ceil(units / parts); }
+
+ConvSplit split_of(const NodeWork& w, uint32_t rows, uint32_t threads, bool streamed) {
+  const uint32_t units = std::max(1u, w.units);
+  if (w.algorithm != ConvAlgorithm::kDirect) return choose_winograd_split(units, planes_of(w, rows), threads);
+  return choose_split(units, rows, w.width, threads, streamed);
+}
+
+double speedup(const NodeWork& w, uint32_t actions, uint32_t threads, bool streamed) {
+  const uint32_t rows = rows_of(w, actions);
+  // Other operators divide channels where they have too few rows.
+  if (w.units == 0) return rows < threads ? threads : even_speedup(rows, threads);
+  const ConvSplit split = split_of(w, rows, threads, streamed);
+  if (!split.by_rows) return even_speedup(w.units, split.parts);
+  return even_speedup(w.algorithm == ConvAlgorithm::kDirect ? rows : planes_of(w, rows).tile_rows, split.parts);
 }
 
 }  // namespace
@@ -86,15 +111,29 @@ ConvAlgorithm choose_algorithm(NodeWork work) {
   return best;
 }
 
+// Every further slab goes through the weights once more; half of that hides under arithmetic.
+double MachineCost::pass_seconds(const NodeWork& w, uint32_t actions) const {
+  const double passes = w.algorithm == ConvAlgorithm::kDirect ? actions - 1.0 : 0;  // else the transform's price
+  return 0.5 * passes * w.weight_bytes / machine_.far_bytes_per_second;
+}
+
 double MachineCost::compute_seconds(NodeIndex node, uint32_t actions) const {
-  const NodeWork& w = work_[static_cast<size_t>(node)];
-  const double arithmetic = conv_seconds(w, machine_, std::max(1u, actions));
-  const double traffic = w.touched_bytes / machine_.touch_bytes_per_second;
-  return (arithmetic + traffic) / threads_ + actions * machine_.action_seconds;
+  const NodeWork& w = work(node);
+  const uint32_t slabs = std::max(1u, actions);
+  const double one_thread = conv_seconds(w, machine_, slabs) + w.touched_bytes / machine_.touch_bytes_per_second;
+  // What is made in one action has its weights streamed, as a rule.
+  return one_thread / speedup(w, slabs, threads_, actions == 1) + pass_seconds(w, slabs) + actions * machine_.action_seconds;
 }
 
 double MachineCost::fetch_seconds(uint64_t bytes) const {
   return static_cast<double>(bytes) / machine_.fetch_bytes_per_second / threads_;
+}
+
+double MachineCost::stream_seconds(NodeIndex node, uint64_t bytes, uint32_t actions) const {
+  const NodeWork& w = work(node);
+  const bool shared = !split_of(w, rows_of(w, std::max(1u, actions)), threads_, true).by_rows;
+  const double seconds = static_cast<double>(bytes) * actions / machine_.fetch_bytes_per_second;
+  return shared ? seconds / speedup(w, std::max(1u, actions), threads_, true) : seconds;
 }
 
 double MachineCost::carry_seconds(uint64_t bytes) const {
@@ -102,8 +141,8 @@ double MachineCost::carry_seconds(uint64_t bytes) const {
   return size > kCacheBytes ? size / machine_.far_bytes_per_second / threads_ : 0;
 }
 
-double MachineCost::spill_seconds(uint64_t bytes) const {
-  return static_cast<double>(bytes) / machine_.spill_bytes_per_second / threads_;
+double MachineCost::spill_seconds(uint64_t bytes, double rows) const {
+  return static_cast<double>(bytes) / machine_.spill_bytes_per_second / even_speedup(std::max(1.0, rows), threads_);
 }
 
 }  // namespace carrel

@@ -25,9 +25,11 @@ struct NodeWork {
   double macs = 0;           // convolution multiply-adds
   double touched_bytes = 0;  // elementwise traffic
   double input_bytes = 0;    // a direct convolution's map
+  double weight_bytes = 0;   // its weights, expanded
   uint32_t input_reads = 0;  // how often it goes through all of it
   uint32_t rows = 1;         // of the output
   uint32_t width = 1;
+  uint32_t units = 0;  // a convolution's groups of tiles that threads may divide (engine/layout/conv_split.h)
   ConvAlgorithm algorithm = ConvAlgorithm::kDirect;
   uint32_t in_channels = 0, out_channels = 0;  // Winograd's
 };
@@ -49,13 +51,17 @@ class MachineCost : public CostModel {
       : work_(std::move(work)), machine_(machine), threads_(threads) {}
   double compute_seconds(NodeIndex node, uint32_t actions) const override;
   double fetch_seconds(uint64_t bytes) const override;
+  double stream_seconds(NodeIndex node, uint64_t bytes, uint32_t actions) const override;
   double carry_seconds(uint64_t bytes) const override;
-  double spill_seconds(uint64_t bytes) const override;
+  double spill_seconds(uint64_t bytes, double rows) const override;
 
  private:
+  const NodeWork& work(NodeIndex node) const { return work_[static_cast<size_t>(node)]; }
+  double pass_seconds(const NodeWork& work, uint32_t actions) const;
+
   std::vector<NodeWork> work_;
   MachineFigures machine_;
-  double threads_;
+  uint32_t threads_;
 };
 
 }  // namespace carrel

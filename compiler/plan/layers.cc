@@ -57,6 +57,8 @@ NodeWork conv_work(const LayerGraph& graph, const Layer& layer) {
   const PlanTensor& in = graph.tensors[static_cast<size_t>(layer.inputs[0])];
   work.input_bytes = static_cast<double>(in.rows()) * static_cast<double>(in.row_bytes());
   work.input_reads = static_cast<uint32_t>(ceil_div(layer.weights.out_channels, kPanelWidth));
+  work.weight_bytes = sizeof(float) * static_cast<double>(layer.weights.in_channels) * layer.weights.out_channels *
+                      layer.weights.kernel_h * layer.weights.kernel_w * layer.groups;
   work.algorithm = layer.algorithm;
   work.in_channels = layer.weights.in_channels;
   work.out_channels = layer.weights.out_channels;

@@ -17,7 +17,7 @@ class Lowering {
 
   Result<Lowered> run() {
     out_.arena_bytes = placement_.arena_bytes;
-    out_.kept_fetch_bytes = placement_.kept_fetch_bytes;
+    out_.kept_weights = placement_.kept_weights;
     kept_descs_.assign(graph_.tensors.size(), kNone16);
     ring_descs_.resize(schedule_.segments.size());
     add_boundary_stores();

@@ -1,6 +1,7 @@
 #pragma once
 // Lowers a schedule of a layer graph to program tables.
 #include "compiler/plan/layers.h"
+#include "compiler/plan/placement.h"
 #include "compiler/plan/plan.h"
 #include "compiler/plan/program_builder.h"
 #include "compiler/schedule/schedule.h"
@@ -12,7 +13,7 @@ struct Lowered {
   uint64_t arena_bytes = 0;
   uint64_t store_bytes = 0;
   std::vector<LifetimeReport> lifetimes;
-  uint64_t kept_fetch_bytes = 0;  // that later inferences need not fetch, because weights stay
+  std::vector<KeptWeights> kept_weights;
 };
 
 // Arena below `arena_limit_bytes` that the schedule leaves free keeps weights from one inference to the next.

@@ -30,8 +30,7 @@ class Placer {
  private:
   // Weights that would stay for good, and what that saves.
   struct Gain {
-    NodeIndex node;
-    uint64_t fetched;
+    KeptWeights weights;
     double saved_per_byte;
   };
 
@@ -116,8 +115,9 @@ class Placer {
       for (NodeIndex n = segment(s).first; n < segment(s).end; ++n) {
         if (choice(s, n) == WeightsChoice::kNone || node(n).weight_resident_bytes == 0) continue;
         const uint32_t actions = segment(s).simulation.actions_of_node[static_cast<size_t>(n - segment(s).first)];
-        const uint64_t fetched = node(n).weight_stored_bytes * (choice(s, n) == WeightsChoice::kStreamed ? actions : 1);
-        gains.push_back({n, fetched, static_cast<double>(fetched) / static_cast<double>(node(n).weight_resident_bytes)});
+        const bool streamed = choice(s, n) == WeightsChoice::kStreamed;
+        const uint64_t fetched = node(n).weight_stored_bytes * (streamed ? actions : 1);
+        gains.push_back({{n, actions, streamed}, static_cast<double>(fetched) / static_cast<double>(node(n).weight_resident_bytes)});
       }
     }
     std::stable_sort(gains.begin(), gains.end(), [](const Gain& a, const Gain& b) { return a.saved_per_byte > b.saved_per_byte; });
@@ -127,13 +127,14 @@ class Placer {
   void keep_weights(uint64_t limit_bytes) {
     const Span always = {0, static_cast<NodeIndex>(problem_.nodes.size()) - 1};
     for (const Gain& gain : gains()) {
-      const uint64_t bytes = round_up(node(gain.node).weight_resident_bytes, 64);
+      const SchedNode& me = node(gain.weights.node);
+      const uint64_t bytes = round_up(me.weight_resident_bytes, 64);
       if (out_.arena_bytes + bytes > limit_bytes) continue;
-      const int object = add_object(bytes, always, node(gain.node).name + " weights (kept)");
+      const int object = add_object(bytes, always, me.name + " weights (kept)");
       out_.objects[static_cast<size_t>(object)].offset = out_.arena_bytes;
       out_.arena_bytes += bytes;
-      out_.kept_fetch_bytes += gain.fetched;
-      out_.weights[static_cast<size_t>(gain.node)] = {object, true};
+      out_.kept_weights.push_back(gain.weights);
+      out_.weights[static_cast<size_t>(gain.weights.node)] = {object, true};
     }
   }
 

@@ -11,6 +11,13 @@
 
 namespace carrel {
 
+// Weights that stay from one inference to the next, and what that saves each.
+struct KeptWeights {
+  NodeIndex node = 0;
+  uint32_t actions = 0;   // that would fetch them
+  bool streamed = false;  // they would pass through on each action
+};
+
 struct Placement {
   // An index into `objects`, or -1 where there is none.
   using ObjectIndex = int;
@@ -27,7 +34,7 @@ struct Placement {
   std::vector<Weights> weights;                           // by layer
   std::vector<ObjectIndex> scratch;                       // by segment: its nodes share it
   uint64_t arena_bytes = 0;
-  uint64_t kept_fetch_bytes = 0;  // weight bytes per inference that weights kept for good save
+  std::vector<KeptWeights> kept_weights;
 
   const MemoryObject& object(ObjectIndex i) const { return objects[static_cast<size_t>(i)]; }
   // Of tensor `t` as segment `s` sees it; it must be there.

@@ -131,23 +131,56 @@ struct Candidate {
   double seconds = 0;
 };
 
-// The best schedule in `share` of the arena that `budget` allows; the rest keeps weights if `keep_weights`.
-// kBudgetTooSmall without detail if there is none.
+// What later inferences do not spend on weights that stay.
+double kept_seconds(const SchedProblem& problem, const std::vector<KeptWeights>& kept, const CostModel& cost) {
+  double seconds = 0;
+  for (const KeptWeights& k : kept) {
+    const uint64_t bytes = problem.nodes[static_cast<size_t>(k.node)].weight_stored_bytes;
+    seconds += k.streamed ? cost.stream_seconds(k.node, bytes, k.actions) : cost.fetch_seconds(bytes);
+  }
+  return seconds;
+}
+
+// What a schedule's streamed weights cost.
+double streaming_seconds(const SchedProblem& problem, const Schedule& schedule, const CostModel& cost) {
+  double seconds = 0;
+  for (const Segment& s : schedule.segments) {
+    for (size_t i = 0; i < s.weights.size(); ++i) {
+      if (s.weights[i] != WeightsChoice::kStreamed) continue;
+      const NodeIndex n = s.first + static_cast<NodeIndex>(i);
+      const uint64_t bytes = problem.nodes[static_cast<size_t>(n)].weight_stored_bytes;
+      seconds += cost.stream_seconds(n, bytes, s.simulation.actions_of_node[i]);
+    }
+  }
+  return seconds;
+}
+
+// How memory is divided between slabs and weights that stay from one inference to the next.
+struct Division {
+  double share = 1;           // of the arena, for slabs
+  bool keep_weights = true;   // in what is left
+  bool weights_stay = false;  // the schedule counts on all of them being kept
+};
+
+// The best schedule in the arena that `budget` allows. kBudgetTooSmall without detail if there is none.
 Result<Candidate> try_share(const Context& context, SimulationCache* cache, const CostModel& cost, uint64_t budget,
-                            double share, bool keep_weights) {
+                            const Division& division) {
   uint64_t program_bytes = 0, tighten = 0;
   for (int round = 0; round < kMaxRounds; ++round) {
     const uint64_t fixed = context.fixed_bytes(program_bytes);
     if (fixed + tighten >= budget) return too_small();
     const uint64_t arena = budget - fixed;
-    const uint64_t usable = static_cast<uint64_t>(static_cast<double>(arena - tighten) * share);
+    const uint64_t usable = static_cast<uint64_t>(static_cast<double>(arena - tighten) * division.share);
+    ScheduleLimits limits = limits_of(context.request.strategy, usable);
+    limits.weights_stay = division.weights_stay && limits.stream_weights;
     Candidate c;
-    CARREL_ASSIGN(c.schedule, make_schedule(context.stated.problem, cost, limits_of(context.request.strategy, usable), cache));
+    CARREL_ASSIGN(c.schedule, make_schedule(context.stated.problem, cost, limits, cache));
     CARREL_ASSIGN(c.lowered, lower_schedule(context.layers, context.streams, context.stated.problem, c.schedule,
-                                            keep_weights ? arena : 0));
+                                            division.keep_weights ? arena : 0));
     c.program_bytes = program_blob_bytes(c.lowered.tables);
     c.peak_bytes = context.fixed_bytes(c.program_bytes) + c.lowered.arena_bytes;
-    c.seconds = c.schedule.seconds - cost.fetch_seconds(c.lowered.kept_fetch_bytes);
+    if (limits.weights_stay) c.schedule.seconds += streaming_seconds(context.stated.problem, c.schedule, cost);
+    c.seconds = c.schedule.seconds - kept_seconds(context.stated.problem, c.lowered.kept_weights, cost);
     if (c.peak_bytes <= budget) return c;
     if (c.program_bytes > program_bytes) program_bytes = c.program_bytes;
     else tighten += std::max(c.peak_bytes - budget, arena / 32);
@@ -163,6 +196,12 @@ Status check_program(std::span<const std::byte> program) {
                valid.error().message());
 }
 
+bool many_weights_fit(const Context& context, uint64_t budget) {
+  uint64_t bytes = 0;
+  for (const SchedNode& node : context.stated.problem.nodes) bytes += node.weight_resident_bytes;
+  return bytes / 4 <= budget;
+}
+
 // A program for the request that takes at most `budget` bytes.
 Result<Plan> plan_within(const Context& context, uint64_t budget) {
   const MachineCost cost(context.stated.work, context.request.machine, context.request.threads);
@@ -170,11 +209,14 @@ Result<Plan> plan_within(const Context& context, uint64_t budget) {
   Result<Candidate> best = too_small();
   // Memory spent on slabs is memory that keeps no weights between inferences.
   for (double share : {1.0, 0.6, 0.35, 0.2, 0.1}) {
-    Result<Candidate> other = try_share(context, &cache, cost, budget, share, true);
-    if (other.ok() && (!best.ok() || other->seconds < best->seconds)) best = std::move(other);
+    for (const bool weights_stay : {false, true}) {
+      if (weights_stay && !many_weights_fit(context, budget)) continue;
+      Result<Candidate> other = try_share(context, &cache, cost, budget, {share, true, weights_stay});
+      if (other.ok() && (!best.ok() || other->seconds < best->seconds)) best = std::move(other);
+    }
   }
   // The steps that keep weights make the program longer.
-  if (!best.ok()) best = try_share(context, &cache, cost, budget, 1.0, false);
+  if (!best.ok()) best = try_share(context, &cache, cost, budget, {1.0, false});
   if (!best.ok()) return best.error();
   Plan plan;
   plan.request = context.request;
@@ -189,7 +231,7 @@ Result<Plan> plan_within(const Context& context, uint64_t budget) {
 Result<uint64_t> search_least(const Context& context) {
   const MachineCost cost(context.stated.work, context.request.machine, context.request.threads);
   SimulationCache cache(context.stated.problem);
-  const auto fits = [&](uint64_t budget) { return try_share(context, &cache, cost, budget, 1.0, false).ok(); };
+  const auto fits = [&](uint64_t budget) { return try_share(context, &cache, cost, budget, {1.0, false}).ok(); };
   uint64_t low = context.fixed_bytes(0), high = 2 * low;
   constexpr uint64_t kMost = uint64_t{1} << 42;
   while (!fits(high)) {

@@ -39,7 +39,7 @@ RowNeed need_of(const LayerGraph& graph, const Layer& layer, size_t input) {
 // A product of bytes in products of floats: four and a half times as fast where VNNI is (bench/kernels).
 constexpr double kQuantMacs = 0.22;
 
-NodeWork work_of(const LayerGraph& graph, const Layer& layer) {
+NodeWork work_of(const LayerGraph& graph, const Layer& layer, uint32_t units) {
   NodeWork work;
   for (int t : layer.outputs) {
     const PlanTensor& out = graph.tensors[static_cast<size_t>(t)];
@@ -53,14 +53,22 @@ NodeWork work_of(const LayerGraph& graph, const Layer& layer) {
   const PlanTensor& out = graph.tensors[static_cast<size_t>(layer.outputs[0])];
   if (in_wide_panels(layer.weights.kind)) {
     work = conv_work(graph, layer);
-    if (quantized(layer.weights.kind)) work.macs *= kQuantMacs;
+    work.units = units;
+    if (quantized(layer.weights.kind)) work.macs *= kQuantMacs, work.weight_bytes /= sizeof(float);
     return work;
   }
+  work.rows = out.rows();
   if (layer.opcode == Opcode::kDepthwise || layer.opcode == Opcode::kQuantDepthwise) {
-    work.rows = out.map.height;
     work.touched_bytes *= 0.2 * layer.weights.kernel_h * layer.weights.kernel_w;
   }
   return work;
+}
+
+// Groups of tiles that threads may divide.
+Result<uint32_t> units_of(const StreamPlan& streams, const Layer& layer) {
+  if (layer.first_stream < 0) return 0u;
+  CARREL_ASSIGN(const TileGrid grid, make_tile_grid(streams.streams[static_cast<size_t>(layer.first_stream)].shape));
+  return grid.tile_count / grid.chunks_per_panel;
 }
 
 // An affine bound of winograd_scratch_bytes(): the larger constant, the larger slope.
@@ -114,7 +122,8 @@ Result<PlanProblem> state_problem(const LayerGraph& graph, const StreamPlan& str
       if (consumers.empty() || consumers.back() != n) consumers.push_back(n);
     }
     out.problem.nodes.push_back(std::move(node));
-    out.work.push_back(work_of(graph, graph.layers[i]));
+    CARREL_ASSIGN(const uint32_t units, units_of(streams, graph.layers[i]));
+    out.work.push_back(work_of(graph, graph.layers[i], units));
   }
   return out;
 }

@@ -174,7 +174,7 @@ class Scheduler {
         memory -= s.ring_rows * tensor(s.tensor).row_bytes;
         seconds += cost_.carry_seconds(whole_bytes(s.tensor));
       } else if (s.external || s.leaves) {
-        seconds += cost_.spill_seconds(whole_bytes(s.tensor));
+        seconds += cost_.spill_seconds(whole_bytes(s.tensor), static_cast<double>(tensor(s.tensor).rows) / c.rounds);
       }
     }
     if (memory > limits_.budget_bytes) return false;
@@ -209,7 +209,7 @@ class Scheduler {
       if (!stream && me.streamable && !limits_.resident_weights) return false;
       (*choices)[static_cast<size_t>(n - c.first)] = stream ? WeightsChoice::kStreamed : WeightsChoice::kResident;
       if (!stream) *memory += me.weight_resident_bytes;
-      else if (limits_.resident_weights && actions(c, n) > 1) optional.push_back(n);
+      else if (limits_.resident_weights && !limits_.weights_stay && actions(c, n) > 1) optional.push_back(n);
     }
     if (*memory > limits_.budget_bytes) return false;
     std::stable_sort(optional.begin(), optional.end(), [&](NodeIndex a, NodeIndex b) { return actions(c, a) > actions(c, b); });
@@ -220,7 +220,9 @@ class Scheduler {
     }
     for (NodeIndex n = c.first; n < c.end; ++n) {
       const bool streamed = (*choices)[static_cast<size_t>(n - c.first)] == WeightsChoice::kStreamed;
-      *seconds += cost_.fetch_seconds(node(n).weight_stored_bytes * (streamed ? actions(c, n) : 1));
+      if (streamed && limits_.weights_stay) continue;
+      const uint64_t bytes = node(n).weight_stored_bytes;
+      *seconds += streamed ? cost_.stream_seconds(n, bytes, actions(c, n)) : cost_.fetch_seconds(bytes);
     }
     return true;
   }

@@ -16,6 +16,7 @@ struct ScheduleLimits {
   bool slabs = true;             // more than one round
   bool stream_weights = true;    // filter tiles fetched inside every action
   bool resident_weights = true;  // weights kept for a segment
+  bool weights_stay = false;     // streamable ones are somewhere else already: they cost neither time nor memory
 };
 
 enum class WeightsChoice : uint8_t { kNone, kStreamed, kResident };

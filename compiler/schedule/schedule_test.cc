@@ -15,8 +15,9 @@ class FlatCost : public CostModel {
  public:
   double compute_seconds(NodeIndex, uint32_t actions) const override { return 1e-3 + 1e-6 * actions; }
   double fetch_seconds(uint64_t bytes) const override { return static_cast<double>(bytes) * 1e-9; }
+  double stream_seconds(NodeIndex, uint64_t bytes, uint32_t actions) const override { return fetch_seconds(bytes * actions); }
   double carry_seconds(uint64_t) const override { return 0; }
-  double spill_seconds(uint64_t bytes) const override { return static_cast<double>(bytes) * 1e-9; }
+  double spill_seconds(uint64_t bytes, double) const override { return static_cast<double>(bytes) * 1e-9; }
 };
 
 TensorIndex add_tensor(SchedProblem* p, uint32_t rows, uint64_t row_bytes, NodeIndex producer) {
@@ -211,6 +212,26 @@ TEST(Schedule, LargerBudgetIsNeverSlower) {
       if (!schedule.ok()) continue;
       EXPECT_LE(schedule->seconds, before * (1 + 1e-9)) << "seed " << seed << " budget " << budget;
       before = schedule->seconds;
+    }
+  }
+}
+
+TEST(Schedule, WeightsThatStayTakeNeitherTimeNorMemory) {
+  for (uint32_t seed = 1; seed <= 10; ++seed) {
+    const SchedProblem problem = random_network(seed);
+    SimulationCache cache(problem);
+    ScheduleLimits limits{4000000, true, true, true, true};
+    const Result<Schedule> fetched = make_schedule(problem, FlatCost(), limits, &cache);
+    limits.weights_stay = true;
+    const Result<Schedule> stay = make_schedule(problem, FlatCost(), limits, &cache);
+    ASSERT_TRUE(fetched.ok() && stay.ok());
+    EXPECT_LT(stay->seconds, fetched->seconds) << "seed " << seed;
+    for (const Segment& s : stay->segments) {
+      for (size_t i = 0; i < s.weights.size(); ++i) {
+        const SchedNode& node = problem.nodes[static_cast<size_t>(s.first) + i];
+        if (!node.streamable || node.weight_stored_bytes == 0) continue;
+        EXPECT_EQ(s.weights[i], WeightsChoice::kStreamed);
+      }
     }
   }
 }

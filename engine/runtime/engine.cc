@@ -198,6 +198,7 @@ Status Engine::State::run(const Request& request, RunStats* stats) {
   any_run_ = true;
   last_counter_ = counter;
   const FlushDenormals flush;
+  workers_.rouse();
   // The request that led here and the reply that will follow count too.
   constexpr uint64_t kRequestAndReply = 2;
   const uint64_t crossings_before = host_.crossings();

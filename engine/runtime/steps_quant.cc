@@ -1,5 +1,5 @@
 // Operators on maps of bytes.
-#include "engine/runtime/conv_split.h"
+#include "engine/layout/conv_split.h"
 #include "engine/runtime/executor.h"
 
 namespace carrel {
@@ -80,7 +80,7 @@ Status Executor::quant_conv(const OpDesc& op, RowRange rows) {
   QuantConvPlan plan{op, bytes(op.in0), out, stream, grid, op.weights == WeightsMode::kStreamed, with_sums,
                      grid.tile_count / grid.chunks_per_panel, count_of(rows), nullptr, {}, 0};
   const ConvSplit split =
-      choose_split(plan.units, rows, plan.out.shape.width, parts_.workers->threads(), plan.streamed);
+      choose_split(plan.units, count_of(rows), plan.out.shape.width, parts_.workers->threads(), plan.streamed);
   if (plan.streamed || plan.with_sums) {
     for (uint32_t i = 0; i < split.parts; ++i) plan.buffers[i] = parts_.arena->claim_tile_buffer(i);
   }

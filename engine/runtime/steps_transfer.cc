@@ -33,10 +33,20 @@ Status Executor::input(const OpDesc& op, RowRange blocks) {
     return ok_status();
   }
   const RowRing out = ring(op.out);
-  for (uint32_t y = blocks.begin; y < blocks.end; ++y) {
-    CARREL_RETURN_IF_ERROR(parts_.gate->open(store, y, counter_, buffer));
-    parts_.kernels->dense_to_row({out, reinterpret_cast<float*>(buffer), out.shape.width, y});
-  }
+  // Threads share the work where a block fits into what each has.
+  const uint32_t threads = store.block_bytes <= program_.header->tile_buffer_bytes ? parts_.workers->threads() : 1;
+  const uint32_t used = threads < count_of(blocks) ? threads : count_of(blocks);
+  std::byte* buffers[kMaxThreads] = {buffer};
+  for (uint32_t i = 1; i < used; ++i) buffers[i] = parts_.arena->claim_tile_buffer(i);
+  auto task = [&](uint32_t thread) -> Status {
+    const RowRange part = part_of(blocks, used, thread);
+    for (uint32_t y = part.begin; y < part.end; ++y) {
+      CARREL_RETURN_IF_ERROR(parts_.gate->open(store, y, counter_, buffers[thread]));
+      parts_.kernels->dense_to_row({out, reinterpret_cast<float*>(buffers[thread]), out.shape.width, y});
+    }
+    return ok_status();
+  };
+  CARREL_RETURN_IF_ERROR(parts_.workers->run(used, task));
   zero_pads(out, blocks);
   return ok_status();
 }

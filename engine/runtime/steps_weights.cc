@@ -1,5 +1,5 @@
 // Operators with weight streams: kLoad, kConv, kDepthwise.
-#include "engine/runtime/conv_split.h"
+#include "engine/layout/conv_split.h"
 #include "engine/runtime/executor.h"
 
 namespace carrel {
@@ -30,7 +30,7 @@ Status Executor::conv(const OpDesc& op, RowRange rows) {
   const bool streamed = op.weights == WeightsMode::kStreamed;
   const RowRing in = ring(op.in0), out = ring(op.out), residual = residual_of(op);
   const uint32_t units = grid.tile_count / grid.chunks_per_panel;
-  const ConvSplit plan = choose_split(units, rows, out.shape.width, parts_.workers->threads(), streamed);
+  const ConvSplit plan = choose_split(units, count_of(rows), out.shape.width, parts_.workers->threads(), streamed);
   std::byte* buffers[kMaxThreads] = {};
   const float* weights = nullptr;
   if (streamed) {

@@ -1,30 +1,10 @@
 // kConv by Winograd's algorithm.
 #include "engine/kernels/rows/winograd.h"
+#include "engine/layout/conv_split.h"
 #include "engine/runtime/executor.h"
 
 namespace carrel {
 namespace {
-
-// Fetching, decrypting and transforming a panel's weights takes about as long as this many tiles of products.
-constexpr uint64_t kPanelTiles = 16;
-
-// Over threads either panels are divided, which share the transformed input, or tile rows, where every thread goes
-// through all weights.
-struct WinogradSplit {
-  bool by_rows = false;
-  uint32_t parts = 1;
-};
-
-WinogradSplit choose_split(uint32_t units, const WinogradPlanes& planes, uint32_t threads) {
-  const auto time = [&](uint32_t unit_count, uint32_t tile_rows) {
-    return unit_count * (kPanelTiles + uint64_t{tile_rows} * planes.tiles_wide);
-  };
-  const uint32_t by_units = threads < units ? threads : units;
-  const uint32_t by_rows = threads < planes.tile_rows ? threads : planes.tile_rows;
-  const uint64_t units_time = time((units + by_units - 1) / by_units, planes.tile_rows);
-  const uint64_t rows_time = time(units, (planes.tile_rows + by_rows - 1) / by_rows);
-  return units_time <= rows_time ? WinogradSplit{false, by_units} : WinogradSplit{true, by_rows};
-}
 
 // The part of `whole` that thread `index` of `parts` does alone, with scratch of its own.
 WinogradSlab slab_part(const WinogradSlab& whole, uint32_t parts, uint32_t index) {
@@ -52,7 +32,7 @@ Status Executor::winograd(const OpDesc& op, RowRange rows) {
                     activation_of(op), rows,
                     winograd_planes(winograd_side(op.algorithm), count_of(rows), out.shape.width, op.in_channels),
                     reinterpret_cast<float*>(parts_.arena->claim(op.scratch_offset, op.scratch_bytes)), residual_of(op)};
-  const WinogradSplit split = choose_split(units, slab.planes, parts_.workers->threads());
+  const ConvSplit split = choose_winograd_split(units, slab.planes, parts_.workers->threads());
   std::byte* buffers[kMaxThreads] = {};
   const float* weights = nullptr;
   if (streamed) {

@@ -25,15 +25,21 @@ void Workers::attach(CheckedHost* host, Profiler* profiler, uint32_t threads) {
   threads_ = threads;
 }
 
-// Sequentially consistent on both sides: either the sleeper sees the new value, or the waker sees the sleeper.
-void Workers::wait_change(std::atomic<uint32_t>* word, uint32_t seen, std::atomic<uint32_t>* sleepers) {
+bool Workers::changed_soon(const std::atomic<uint32_t>& word, uint32_t seen) {
   for (uint32_t i = 0; i < kSpins; ++i) {
-    if (word->load(std::memory_order_acquire) != seen) return;
+    if (word.load(std::memory_order_acquire) != seen) return true;
     pause_briefly();
   }
-  sleepers->fetch_add(1);
-  while (word->load() == seen) host_->wait(reinterpret_cast<const uint32_t*>(word), seen);
-  sleepers->fetch_sub(1);
+  return false;
+}
+
+// Sequentially consistent on both sides: either the sleeper sees the new value, or the waker sees the sleeper.
+void Workers::wait_change(std::atomic<uint32_t>* word, uint32_t seen, std::atomic<uint32_t>* sleepers) {
+  while (!changed_soon(*word, seen)) {
+    sleepers->fetch_add(1);
+    if (word->load() == seen) host_->wait(reinterpret_cast<const uint32_t*>(word), seen);
+    sleepers->fetch_sub(1);
+  }
 }
 
 void Workers::wake(std::atomic<uint32_t>* word, std::atomic<uint32_t>* sleepers) {

@@ -27,6 +27,9 @@ class Workers {
                &function);
   }
 
+  // Work comes soon: who sleeps may wake meanwhile.
+  void rouse() { wake(&round_, &idle_sleepers_); }
+
   // Until close(). index in [1, threads()).
   void loop(uint32_t index);
   // Waits for every thread that is in loop() to leave it.
@@ -35,6 +38,7 @@ class Workers {
  private:
   void do_share(uint32_t index);
   void run_round();
+  static bool changed_soon(const std::atomic<uint32_t>& word, uint32_t seen);
   void wait_change(std::atomic<uint32_t>* word, uint32_t seen, std::atomic<uint32_t>* sleepers);
   void wake(std::atomic<uint32_t>* word, std::atomic<uint32_t>* sleepers);
 
