@@ -48,6 +48,7 @@ CpuMask detect_cpu() {
                       bit(seven.ebx, 31);
   if (!avx512 || !(mask & kCpuAvx2)) return mask;
   mask |= kCpuAvx512;
+  if (bit(seven.ebx, 21)) mask |= kCpuIfma;
   if (bit(seven.ecx, 11)) mask |= kCpuVnni;
   if (bit(seven.ecx, 9) && bit(seven.ecx, 10)) mask |= kCpuVaes;
   return mask;

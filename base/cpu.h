@@ -15,6 +15,7 @@ enum CpuFeature : uint32_t {
   kCpuAvxVnni = 1u << 6,     // VNNI on the registers of AVX2
   kCpuDotProd = 1u << 7,     // aarch64: dot products of bytes of one sign
   kCpuI8mm = 1u << 8,        // aarch64: of unsigned and signed bytes
+  kCpuIfma = 1u << 9,        // AVX-512 IFMA: products of 52-bit integers
 };
 using CpuMask = uint32_t;
 inline constexpr CpuMask kCpuGeneric = 0;

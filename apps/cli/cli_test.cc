@@ -10,6 +10,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -355,6 +356,29 @@ TEST_F(CliTest, BadInputs) {
   expect_refusal(run({"--input", "x.npy", "-o", "y.npy"}, "missing.key"), "missing.key");
   expect_refusal(run({"--input", "x.npy", "-o", "y.npy", "--labels", "missing.txt"}), "missing.txt");
   expect_refusal(run({"--input", "x.npy", "-o", "y.npy", "--enclave", "/bin/true"}), "m.carrel");
+}
+
+TEST_F(CliTest, PaperPutsTheUnmodifiedEngineBesideCarrel) {
+  SKIP_WITHOUT_USERFAULTFD();
+  const Outcome outcome = carrel({"bench", "paper", "--networks", "squeezenet1_1", "--memory", "4MiB", "--repeat", "1", "--folder", ".",
+                                  "--svg", "paper.svg", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json network = Json::parse(outcome.out)["networks"][0];
+  std::map<std::string, Json> rows;
+  for (const Json& row : network["rows"]) rows[row["system"].get<std::string>() + " " + row["precision"].get<std::string>()] = row;
+  for (const char* system : {"channel fp32", "yplane fp32", "auto fp32", "auto mixed", "unmodified fp32"}) {
+    ASSERT_EQ(rows.count(system), 1u) << system;
+    if (rows[system]["fits"]) EXPECT_LT(rows[system]["relative_error"], 0.02) << system;
+  }
+  EXPECT_GT(rows["unmodified fp32"]["faults"], 1000);
+  EXPECT_LT(rows["auto fp32"]["measured_ms"], rows["unmodified fp32"]["measured_ms"]);
+  for (const char* chart : {"paper.svg", "paper_modelled.svg"}) {
+    EXPECT_NE(read_text(folder_ / chart).find("</svg>"), std::string::npos) << chart;
+    fs::remove(folder_ / chart);
+  }
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    EXPECT_EQ(entry.path().filename().string().find("carrel-paper-"), std::string::npos) << entry.path();
+  }
 }
 
 TEST_F(CliTest, BadModels) {
