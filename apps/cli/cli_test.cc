@@ -368,7 +368,8 @@ TEST_F(CliTest, PaperPutsTheUnmodifiedEngineBesideCarrel) {
   for (const Json& row : network["rows"]) rows[row["system"].get<std::string>() + " " + row["precision"].get<std::string>()] = row;
   for (const char* system : {"channel fp32", "yplane fp32", "auto fp32", "auto mixed", "unmodified fp32"}) {
     ASSERT_EQ(rows.count(system), 1u) << system;
-    if (rows[system]["fits"]) EXPECT_LT(rows[system]["relative_error"], 0.02) << system;
+    if (!rows[system]["fits"]) continue;
+    EXPECT_LT(rows[system]["relative_error"], 0.02) << system;
   }
   EXPECT_GT(rows["unmodified fp32"]["faults"], 1000);
   EXPECT_LT(rows["auto fp32"]["measured_ms"], rows["unmodified fp32"]["measured_ms"]);
