@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "he/client/key.h"
 #include "he/ring/ntt_kernels.h"
 #include "he/ring/product.h"
 #include "he/ring/sampler.h"
@@ -98,10 +99,29 @@ void uniform(benchmark::State& state) {
 
 void noise(benchmark::State& state) {
   Streams streams(StreamKey{{1}});
-  std::vector<int32_t> out(2048);
-  std::vector<uint32_t> words(4096);
+  std::vector<uint32_t> out(2048), words(4096);
+  const CoefficientKernels& kernels = coefficient_kernels(detect_cpu());
   uint64_t i = 0;
-  for (auto _ : state) streams.noise(i++, out, words);
+  for (auto _ : state) {
+    streams.uniform(i++, words);
+    kernels.add_noise32(out.data(), words.data(), 2048);
+  }
+}
+
+// What a client does with one ciphertext between two layers: decrypt, Relu, encrypt.
+void refresh(benchmark::State& state) {
+  const uint32_t bits = static_cast<uint32_t>(state.range(0));
+  const auto key = ClientKey::make({2048, bits}, detect_cpu());
+  if (!key.ok()) return state.SkipWithError(key.error().message());
+  KeyUser user(**key);
+  std::vector<float> values(2048, 1.5f);
+  std::vector<uint64_t> a(2048), b(2048);
+  uint64_t id = 0;
+  for (auto _ : state) {
+    user.encrypt(id++, values.data(), 1 << 14, b.data());
+    user.decrypt(a.data(), b.data(), 1 << 14, values.data());
+    for (float& v : values) v = v > 0 ? v : 0;
+  }
 }
 
 void add_all() {
@@ -116,6 +136,7 @@ void add_all() {
           ->Arg(2048)->Arg(4096)->Arg(8192)->Arg(16384)->Arg(32768);
     }
   }
+  benchmark::RegisterBenchmark("refresh", refresh)->Arg(32)->Arg(52);
   benchmark::RegisterBenchmark("uniform32", uniform);
   benchmark::RegisterBenchmark("noise", noise);
 }

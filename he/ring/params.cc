@@ -32,4 +32,11 @@ Status check_security(uint32_t degree, uint32_t modulus_bits) {
                modulus_bits, most);
 }
 
+Status check_ring(const RingParams& ring) {
+  if (ring.modulus_bits != 32 && ring.modulus_bits != 52) {
+    return Error(ErrorCode::kInvalidInput, "a modulus of 2^%u: choose 2^32 or 2^52", ring.modulus_bits);
+  }
+  return check_security(ring.degree, ring.modulus_bits);
+}
+
 }  // namespace carrel::he

@@ -244,15 +244,82 @@ TEST(Streams, RepeatAndDiffer) {
   EXPECT_EQ(x, y);
 }
 
+// Every kernel against one value at a time in wide integers.
+TEST(Coefficients, AreExact) {
+  constexpr uint32_t kCount = 64;
+  const uint64_t p = *ntt_prime(50, 2048);
+  std::mt19937_64 random(3);
+  std::vector<uint32_t> x32(kCount), words(2 * kCount);
+  std::vector<uint64_t> x52(kCount), r(kCount), s(kCount);
+  for (uint32_t i = 0; i < kCount; ++i) {
+    x32[i] = static_cast<uint32_t>(random());
+    x52[i] = random() & kMask52;
+    r[i] = random() % p;
+    s[i] = random() % p;
+  }
+  for (uint32_t& w : words) w = static_cast<uint32_t>(random());
+  x32[0] = 0x80000000, x32[1] = 0x7fffffff, x52[0] = uint64_t{1} << 51, x52[1] = x52[0] - 1, x52[2] = (1 << 25) - 1, x52[3] = 1 << 25;
+  const auto centred = [&](uint64_t v) { return v > p / 2 ? static_cast<int64_t>(v) - static_cast<int64_t>(p) : static_cast<int64_t>(v); };
+  const auto signed52 = [](uint64_t v) { return static_cast<int64_t>(v << 12) >> 12; };
+  for (CpuMask mask : masks()) {
+    const CoefficientKernels& k = coefficient_kernels(mask);
+    std::vector<uint64_t> low(kCount), high(kCount), sum52 = x52, noisy52 = x52;
+    std::vector<uint32_t> sum32 = x32, noisy32 = x32;
+    k.lift32(x32.data(), low.data(), kCount, p);
+    for (uint32_t i = 0; i < kCount; ++i) ASSERT_EQ(centred(low[i]), static_cast<int32_t>(x32[i])) << k.name;
+    k.lift52(x52.data(), low.data(), high.data(), kCount, p);
+    for (uint32_t i = 0; i < kCount; ++i) {
+      ASSERT_EQ(centred(high[i]) * (1 << kLowBits) + centred(low[i]), signed52(x52[i])) << k.name;
+      ASSERT_LE(std::abs(centred(low[i])), 1 << 25);
+      ASSERT_LE(std::abs(centred(high[i])), 1 << 25);
+    }
+    k.add32(sum32.data(), r.data(), -1, kCount, p);
+    k.add52(sum52.data(), r.data(), s.data(), -1, kCount, p);
+    k.add_noise32(noisy32.data(), words.data(), kCount);
+    k.add_noise52(noisy52.data(), words.data(), kCount);
+    for (uint32_t i = 0; i < kCount; ++i) {
+      ASSERT_EQ(sum32[i], static_cast<uint32_t>(x32[i] - static_cast<uint64_t>(centred(r[i])))) << k.name;
+      const uint64_t both = static_cast<uint64_t>(centred(r[i])) + (static_cast<uint64_t>(centred(s[i])) << kLowBits);
+      ASSERT_EQ(sum52[i], (x52[i] - both) & kMask52) << k.name;
+      const int noise = __builtin_popcount(words[i] & 0x1fffff) - __builtin_popcount(words[kCount + i] & 0x1fffff);
+      ASSERT_EQ(noisy32[i], x32[i] + static_cast<uint32_t>(noise)) << k.name;
+      ASSERT_EQ(noisy52[i], (x52[i] + static_cast<uint64_t>(int64_t{noise})) & kMask52) << k.name;
+    }
+  }
+}
+
+TEST(Coefficients, NumbersAreRoundedAndBounded) {
+  const std::vector<float> x = {0.f, 0.49f, -0.51f, 1.26f, 1e30f, -1e30f, std::nanf(""), INFINITY, -INFINITY, 3.f, -3.f, 2.f, 0.f, 0.f, 0.f, 0.f};
+  const std::vector<int64_t> expected = {0, 0, -1, 1, 1000, -1000, 0, 1000, -1000, 3, -3, 2, 0, 0, 0, 0};
+  for (CpuMask mask : masks()) {
+    const CoefficientKernels& k = coefficient_kernels(mask);
+    std::vector<uint32_t> a(x.size());
+    std::vector<uint64_t> b(x.size());
+    std::vector<float> back(x.size());
+    const uint32_t count = static_cast<uint32_t>(x.size());
+    k.encode32(x.data(), 1.f, 1000.f, a.data(), count);
+    k.encode52(x.data(), 1.f, 1000.f, b.data(), count);
+    for (uint32_t i = 0; i < count; ++i) {
+      ASSERT_EQ(a[i], static_cast<uint32_t>(expected[i])) << k.name << " " << i;
+      ASSERT_EQ(b[i], static_cast<uint64_t>(expected[i]) & kMask52) << k.name << " " << i;
+    }
+    k.decode32(a.data(), 0.5f, back.data(), count);
+    for (uint32_t i = 0; i < count; ++i) ASSERT_EQ(back[i], 0.5f * static_cast<float>(expected[i])) << k.name;
+    k.decode52(b.data(), 0.5f, back.data(), count);
+    for (uint32_t i = 0; i < count; ++i) ASSERT_EQ(back[i], 0.5f * static_cast<float>(expected[i])) << k.name;
+  }
+}
+
 // P(noise = k) = C(42, 21 + k) / 2^42.
 TEST(Streams, NoiseIsBinomial) {
   constexpr uint32_t kCount = 1 << 20;
   Streams streams(StreamKey{{42}});
-  std::vector<int32_t> noise(kCount);
-  std::vector<uint32_t> words(2 * kCount);
-  streams.noise(0, noise, words);
+  std::vector<uint32_t> words(2 * kCount), noise(kCount);
+  streams.uniform(0, words);
+  coefficient_kernels(detect_cpu()).add_noise32(noise.data(), words.data(), kCount);
   std::vector<double> seen(2 * kMostNoise + 1);
-  for (int32_t x : noise) {
+  for (uint32_t residue : noise) {
+    const int32_t x = static_cast<int32_t>(residue);
     ASSERT_LE(std::abs(x), kMostNoise);
     seen[static_cast<size_t>(x + kMostNoise)] += 1;
   }

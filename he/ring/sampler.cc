@@ -41,28 +41,6 @@ void Streams::uniform52(uint64_t stream, std::span<uint64_t> out) {
   for (uint64_t& x : out) x &= kMask52;
 }
 
-namespace {
-
-// Ones among the low kNoiseCoins bits.
-uint32_t coins(uint32_t word) {
-  static_assert(kNoiseCoins <= 32);
-  uint32_t x = word & ((uint32_t{1} << kNoiseCoins) - 1);
-  x -= (x >> 1) & 0x55555555;
-  x = (x & 0x33333333) + ((x >> 2) & 0x33333333);
-  x = (x + (x >> 4)) & 0x0f0f0f0f;
-  x += x >> 8;
-  return (x + (x >> 16)) & 0x3f;
-}
-
-}  // namespace
-
-void Streams::noise(uint64_t stream, std::span<int32_t> noise, std::span<uint32_t> words) {
-  CARREL_CHECK(words.size() == 2 * noise.size());
-  fill(stream, std::as_writable_bytes(words));
-  const uint32_t* other = words.data() + noise.size();
-  for (size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<int32_t>(coins(words[i]) - coins(other[i]));
-}
-
 std::vector<int8_t> Streams::ternary(uint64_t stream, uint32_t count) {
   std::vector<uint64_t> words(count);
   fill(stream, std::as_writable_bytes(std::span(words)));

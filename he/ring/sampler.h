@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "he/ring/coefficients.h"
 
 namespace carrel::he {
 
@@ -14,8 +15,7 @@ struct StreamKey {
   uint8_t bytes[16];
 };
 
-// Standard deviation of the noise: a centred binomial distribution of 2 x 21 coins.
-inline constexpr int kNoiseCoins = 21;
+// Standard deviation of the noise: a centred binomial distribution of 2 x kNoiseCoins coins.
 inline constexpr double kNoiseDeviation = 3.2403703492039302;  // sqrt(21 / 2)
 inline constexpr int32_t kMostNoise = kNoiseCoins;
 
@@ -32,8 +32,6 @@ class Streams {
   // Uniform modulo 2^32 and 2^52.
   void uniform(uint64_t stream, std::span<uint32_t> out) { fill(stream, std::as_writable_bytes(out)); }
   void uniform52(uint64_t stream, std::span<uint64_t> out);
-  // noise[i] in [-kMostNoise, kMostNoise]. words: scratch, 2 noise.size(); holds secrets afterwards.
-  void noise(uint64_t stream, std::span<int32_t> noise, std::span<uint32_t> words);
   // Each of -1, 0, 1 with probability 1 / 3, but for 2^-62.
   std::vector<int8_t> ternary(uint64_t stream, uint32_t count);
 

@@ -1,0 +1,6 @@
+#include "he/ring/coefficients_kernels.h"
+#include "he/ring/product.h"
+
+namespace carrel::he::coefficients_avx2 {
+#include "he/ring/coefficients_body.h"
+}  // namespace carrel::he::coefficients_avx2
