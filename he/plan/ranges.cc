@@ -7,31 +7,20 @@
 namespace carrel::he {
 namespace {
 
-// By value of the cut graph: who wants to know.
-struct Watch {
-  std::vector<int> layers, tensors;
-};
-
 class Observer {
  public:
-  Observer(const Network& network, Ranges* ranges) : ranges_(*ranges), watches_(network.graph.values.size()) {
-    for (size_t l = 0; l < network.layers.size(); ++l) {
-      const Layer& layer = network.layers[l];
-      watches_[static_cast<size_t>(layer.value)].layers.push_back(static_cast<int>(l));
-      ranges_.layers.emplace_back(layer.out.channels, 0.0f);
-    }
+  Observer(const Network& network, Ranges* ranges) : watches_(network.graph.values.size()) {
+    ranges->tensors.resize(network.tensors.size());
+    ranges->layers.resize(network.layers.size());
+    for (size_t l = 0; l < network.layers.size(); ++l) watch(network.layers[l].value, &ranges->layers[l]);
     for (size_t t = 0; t < network.tensors.size(); ++t) {
-      for (ValueId v : network.tensors[t].values) watches_[static_cast<size_t>(v)].tensors.push_back(static_cast<int>(t));
+      for (ValueId v : network.tensors[t].values) watch(v, &ranges->tensors[t]);
     }
-    ranges_.tensors.resize(network.tensors.size());
-    ranges_.layer_mean_square.resize(network.layers.size());
-    tensor_count_.resize(network.tensors.size());
-    layer_count_.resize(network.layers.size());
   }
 
   void see(ValueId id, const Tensor& t) {
-    const Watch& watch = watches_[static_cast<size_t>(id)];
-    if (watch.layers.empty() && watch.tensors.empty()) return;
+    const std::vector<size_t>& watches = watches_[static_cast<size_t>(id)];
+    if (watches.empty()) return;
     const std::span<const float> x = t.f32();
     double square = 0;
     float most = 0;
@@ -39,34 +28,30 @@ class Observer {
       most = std::max(most, std::abs(v));
       square += static_cast<double>(v) * v;
     }
-    for (int i : watch.tensors) {
-      Ranges::Tensor& range = ranges_.tensors[static_cast<size_t>(i)];
-      range.most = std::max(range.most, most);
-      range.mean_square += square;
-      tensor_count_[static_cast<size_t>(i)] += static_cast<double>(x.size());
+    for (size_t i : watches) {
+      Sum& sum = sums_[i];
+      sum.values->most = std::max(sum.values->most, most);
+      sum.square += square;
+      sum.count += static_cast<double>(x.size());
     }
-    for (int i : watch.layers) see_layer(static_cast<size_t>(i), x, square);
   }
 
   void finish() {
-    for (size_t i = 0; i < tensor_count_.size(); ++i) ranges_.tensors[i].mean_square /= std::max(1.0, tensor_count_[i]);
-    for (size_t i = 0; i < layer_count_.size(); ++i) ranges_.layer_mean_square[i] /= std::max(1.0, layer_count_[i]);
+    for (const Sum& sum : sums_) sum.values->mean_square = sum.square / std::max(1.0, sum.count);
   }
 
  private:
-  void see_layer(size_t l, std::span<const float> x, double square) {
-    std::vector<float>& channels = ranges_.layers[l];
-    const size_t plane = x.size() / channels.size();
-    for (size_t c = 0; c < channels.size(); ++c) {
-      for (size_t i = 0; i < plane; ++i) channels[c] = std::max(channels[c], std::abs(x[c * plane + i]));
-    }
-    ranges_.layer_mean_square[l] += square;
-    layer_count_[l] += static_cast<double>(x.size());
+  struct Sum {
+    Ranges::Values* values;
+    double square = 0, count = 0;
+  };
+  void watch(ValueId id, Ranges::Values* values) {
+    if (sums_.empty() || sums_.back().values != values) sums_.push_back({values});
+    watches_[static_cast<size_t>(id)].push_back(sums_.size() - 1);
   }
 
-  Ranges& ranges_;
-  std::vector<Watch> watches_;
-  std::vector<double> tensor_count_, layer_count_;
+  std::vector<std::vector<size_t>> watches_;  // by value of the cut graph
+  std::vector<Sum> sums_;
 };
 
 }  // namespace

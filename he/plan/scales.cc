@@ -40,13 +40,8 @@ class Chooser {
     }
     return std::sqrt(square);
   }
-  // What an output's scale may be at most: s S_o. Channels that hardly ever move get no finer scale than their neighbours need.
-  double most_scale(size_t l, size_t output) const {
-    const std::vector<float>& channels = ranges_.layers[l];
-    const float layer_most = *std::max_element(channels.begin(), channels.end());
-    const double most = std::max({static_cast<double>(channels[output]), layer_most / 64.0, 1e-9});
-    return half_ / (kHeadroom * most);
-  }
+  // What the scale of its outputs may be at most: s S_o. One for all channels: few images say little of the range of one.
+  double most_scale(size_t l) const { return half_ / (kHeadroom * std::max(ranges_.layers[l].most, 1e-9f)); }
 
   float tensor_scale(TensorId t) const {
     double logs = 0;
@@ -54,14 +49,11 @@ class Chooser {
     for (size_t l = 0; l < net_.layers.size(); ++l) {
       const Layer& layer = net_.layers[l];
       if (layer.input != t) continue;
-      double norm = 0, scale = 0;
-      for (size_t o = 0; o < layer.out.channels; ++o) {
-        norm += weight_norm(layer, o) / layer.out.channels;
-        scale += std::log2(most_scale(l, o)) / layer.out.channels;
-      }
+      double norm = 0;
+      for (size_t o = 0; o < layer.out.channels; ++o) norm += weight_norm(layer, o) / layer.out.channels;
       const double from_tensor = noise_and_rounding() * std::max(norm, 1e-9);
       const double from_weights = kRounding * std::max(rms(t), 1e-9) * std::sqrt(static_cast<double>(taps(layer)));
-      logs += 0.5 * (scale + std::log2(from_tensor / from_weights));
+      logs += 0.5 * (std::log2(most_scale(l)) + std::log2(from_tensor / from_weights));
       ++readers;
     }
     const double wanted = readers > 0 ? logs / readers : std::log2(half_) / 2;
@@ -80,7 +72,7 @@ class Chooser {
       const float* w = &layer.weights[o * taps(layer)];
       double largest = 1e-30;
       for (size_t i = 0; i < taps(layer); ++i) largest = std::max(largest, std::abs(static_cast<double>(w[i])));
-      double weight_scale = std::min(most_scale(l, o) / in_scale, most_weight_ / largest);
+      double weight_scale = std::min(most_scale(l) / in_scale, most_weight_ / largest);
       if (layer.addend != kNoTensor) {
         const double other = out_.tensors[static_cast<size_t>(layer.addend)];
         const double factor = std::floor(in_scale * weight_scale / other);
@@ -93,7 +85,7 @@ class Chooser {
       const double scale = in_scale * weight_scale;
       s.out.push_back(scale);
       s.bias.push_back(std::llround(layer.bias[o] * scale));
-      s.margin_bits = std::min(s.margin_bits, std::log2(half_ / std::max(1.0, scale * ranges_.layers[l][o])));
+      s.margin_bits = std::min(s.margin_bits, std::log2(half_ / std::max(1.0, scale * ranges_.layers[l].most)));
       const double sums = sum_deviation(s, layer, o, kNoiseDeviation) / scale;
       const double all = std::hypot(sum_deviation(s, layer, o, noise_and_rounding()) / scale,
                                     kRounding * rms(layer.input) * std::sqrt(static_cast<double>(taps(layer))) / weight_scale);

@@ -12,13 +12,12 @@ namespace carrel::he {
 
 // What calibration saw.
 struct Ranges {
-  struct Tensor {
-    float most = 0;        // largest magnitude
+  struct Values {
+    float most = 0;  // largest magnitude
     double mean_square = 0;
   };
-  std::vector<Tensor> tensors;
-  std::vector<std::vector<float>> layers;  // [layer][output channel]: largest magnitude that the client decrypts
-  std::vector<double> layer_mean_square;
+  std::vector<Values> tensors;
+  std::vector<Values> layers;  // what the client decrypts
   int64_t images = 0;
 };
 // inputs: for each input of the graph one array of images stacked along dimension 0. Errors: kInvalidInput.

@@ -38,20 +38,20 @@ V multiply_lazy(V x, Root r, const Prime& q) {
 }
 
 // x, y < 4 p -> x + r y, x - r y, < 4 p.
-void butterfly(V* x, V* y, Root r, const Prime& q) {
+[[gnu::always_inline]] inline void butterfly(V* x, V* y, Root r, const Prime& q) {
   const V low = reduce(*x, q.twice), high = multiply_lazy(*y, r, q);
   *x = _mm512_add_epi64(low, high);
   *y = _mm512_add_epi64(low, _mm512_sub_epi64(q.twice, high));
 }
 
 // x, y < 2 p -> x + y, r (x - y), < 2 p.
-void butterfly_back(V* x, V* y, Root r, const Prime& q) {
+[[gnu::always_inline]] inline void butterfly_back(V* x, V* y, Root r, const Prime& q) {
   const V sum = _mm512_add_epi64(*x, *y), difference = _mm512_add_epi64(*x, _mm512_sub_epi64(q.twice, *y));
   *x = reduce(sum, q.twice);
   *y = multiply_lazy(difference, r, q);
 }
 
-void transpose(V* v) {
+[[gnu::always_inline]] inline void transpose(V* v) {
   V t[8];
   for (int i = 0; i < 8; i += 2) {
     t[i] = _mm512_unpacklo_epi64(v[i], v[i + 1]);
@@ -148,7 +148,7 @@ struct Group {
 };
 
 // Three stages between eight registers.
-void three_stages(V* v, const Root* roots, const Prime& q) {
+[[gnu::always_inline]] inline void three_stages(V* v, const Root* roots, const Prime& q) {
   for (int i = 0; i < 4; ++i) butterfly(&v[i], &v[i + 4], roots[0], q);
   for (int b = 0; b < 2; ++b) {
     for (int i = 0; i < 2; ++i) butterfly(&v[4 * b + i], &v[4 * b + i + 2], roots[1 + b], q);
@@ -156,7 +156,7 @@ void three_stages(V* v, const Root* roots, const Prime& q) {
   for (int b = 0; b < 4; ++b) butterfly(&v[2 * b], &v[2 * b + 1], roots[3 + b], q);
 }
 
-void three_stages_back(V* v, const Root* roots, const Prime& q) {
+[[gnu::always_inline]] inline void three_stages_back(V* v, const Root* roots, const Prime& q) {
   for (int b = 0; b < 4; ++b) butterfly_back(&v[2 * b], &v[2 * b + 1], roots[3 + b], q);
   for (int b = 0; b < 2; ++b) {
     for (int i = 0; i < 2; ++i) butterfly_back(&v[4 * b + i], &v[4 * b + i + 2], roots[1 + b], q);
