@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
   carrel::cli::add_calibrate(app);
   carrel::cli::add_gramine_manifest(app);
   carrel::cli::add_bench(app);
+  carrel::cli::add_he(app);
   const auto called = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(called).empty()) {
     tell(fmt::format("carrel: there is no command '{}'\nTry 'carrel --help'.\n", carrel::cli::printable(argv[1])));

@@ -46,6 +46,7 @@ void add_hwbench(CLI::App& app);
 void add_calibrate(CLI::App& app);
 void add_gramine_manifest(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_he(CLI::App& app);
 
 // A SIZE option ("16MiB"); anything else is wrong usage.
 CLI::Option* add_size(CLI::App* command, const std::string& name, uint64_t* bytes, const std::string& help);

@@ -8,6 +8,12 @@
 #include "he/ring/parallel.h"
 
 namespace carrel::he {
+namespace {
+
+// What rows of pooled layers may take in all. A stranger states their shapes.
+constexpr uint64_t kMostGatheredBytes = uint64_t{8} << 30;
+
+}  // namespace
 
 struct Client::Thread {
   Thread(const ClientKey& key, uint32_t degree) : user(key), values(degree * sizeof(float)) {}
@@ -23,18 +29,23 @@ struct Client::Thread {
 struct Client::Gather {
   size_t op = 0;  // of Layer::ops
   MapShape in;
-  uint32_t ring_rows = 1, done = 0;  // rows of the result
+  uint32_t ring_rows = 1;
+  size_t bytes = 0;
   Buffer rows;
   uint32_t degree = 0;
+  uint32_t done = 0;  // rows of the result
 
-  Gather(const Layer& layer, size_t index, uint32_t ring_degree) : op(index), in(layer.out), degree(ring_degree) {
-    const Window& w = layer.ops[op].window;
-    ring_rows = static_cast<uint32_t>(std::max(w.span_h(), int32_t{w.stride_h}));
-    rows = make_buffer(bytes());
-  }
-  ~Gather() { wipe(rows.get(), bytes()); }
+  Gather(const Layer& layer, size_t index, uint32_t ring_degree)
+      : op(index), in(layer.out), ring_rows(rows_of(layer.ops[index])), bytes(bytes_of(layer.ops[index], in, ring_degree)),
+        rows(make_buffer(bytes)), degree(ring_degree) {}
+  ~Gather() { wipe(rows.get(), bytes); }
   Gather(const Gather&) = delete;
-  size_t bytes() const { return size_t{ring_rows} * in.width * in.channels * degree * sizeof(float); }
+  static uint32_t rows_of(const ClientOp& op) {
+    return static_cast<uint32_t>(std::max(op.window.span_h(), int32_t{op.window.stride_h}));
+  }
+  static uint64_t bytes_of(const ClientOp& op, const MapShape& in, uint32_t degree) {
+    return uint64_t{rows_of(op)} * in.width * in.channels * degree * sizeof(float);
+  }
   float* at(uint32_t y, size_t x, uint32_t channel) const {
     const size_t pixel = size_t{y % ring_rows} * in.width + x;
     return reinterpret_cast<float*>(rows.get()) + (pixel * in.channels + channel) * degree;
@@ -58,12 +69,14 @@ Result<std::unique_ptr<Client>> Client::make(const Network& network, const Scali
   for (uint32_t i = 0; i < std::max(1u, threads); ++i) {
     client->threads_.push_back(std::make_unique<Thread>(*client->key_, scaling.ring.degree));
   }
+  uint64_t gathered = 0;
   for (const Layer& layer : network.layers) {
-    const size_t pixels = size_t{layer.out.height} * layer.out.width;
-    client->taken_.push_back(std::make_unique<std::atomic<uint8_t>[]>(pixels));
+    client->taken_.push_back(std::make_unique<std::atomic<uint8_t>[]>(layer.out.count()));
     const auto op = std::find_if(layer.ops.begin(), layer.ops.end(), [](const ClientOp& o) { return !o.elementwise(); });
     client->gathers_.emplace_back();
     if (op == layer.ops.end()) continue;
+    gathered += Gather::bytes_of(*op, layer.out, scaling.ring.degree);
+    if (gathered > kMostGatheredBytes) return Error(ErrorCode::kUnsupported, "%s: its rows are too large to gather", layer.name.c_str());
     client->gathers_.back() = std::make_unique<Gather>(layer, static_cast<size_t>(op - layer.ops.begin()), scaling.ring.degree);
   }
   for (const Shape& shape : network.output_shapes) client->outputs_.emplace_back(static_cast<size_t>(shape.count()) * images);
@@ -112,26 +125,31 @@ void Client::keep_output(const Layer& layer, const LayerScales& scales, uint32_t
   }
 }
 
-Status Client::take(size_t index, uint32_t y, uint32_t x, const std::byte* a, const std::byte* b, uint32_t thread_index, const Send& send) {
+Status Client::take(size_t index, const Place& place, const std::byte* a, const std::byte* b, uint32_t thread_index, const Send& send) {
   const Layer& layer = net_.layers[index];
   const LayerScales& scales = scaling_.layers[index];
-  if (taken_[index][size_t{y} * layer.out.width + x].exchange(1) != 0) {
-    return Error(ErrorCode::kInvalidInput, "%s: the server sent column %u of row %u twice", layer.name.c_str(), x, y);
+  if (place.y >= layer.out.height || place.x >= layer.out.width || place.count > layer.out.channels ||
+      place.channel > layer.out.channels - place.count) {
+    return Error(ErrorCode::kInvalidInput, "%s: the server sent what is not part of the layer", layer.name.c_str());
   }
   Thread& thread = *threads_[thread_index];
   const Gather* gather = gathers_[index].get();
   const size_t bytes = scaling_.ring.polynomial_bytes(), ops = gather != nullptr ? gather->op : layer.ops.size();
   thread.scratch.resize(bytes);
   thread.b.resize(layer.out.channels * bytes);
-  for (uint32_t c = 0; c < layer.out.channels; ++c) {
-    float* numbers = gather != nullptr ? gather->at(y, x, c) : thread.numbers();
-    std::copy_n(b + c * bytes, bytes, thread.scratch.data());
-    thread.user.decrypt(a + c * bytes, thread.scratch.data(), static_cast<float>(scales.out[c]), numbers);
-    for (size_t i = 0; i < ops; ++i) apply(layer.ops[i], numbers);
-    if (gather == nullptr) pass_on(index, y, x, c, numbers, &thread);
+  for (uint32_t i = 0; i < place.count; ++i) {
+    const uint32_t c = place.channel + i;
+    if (taken_[index][(size_t{place.y} * layer.out.width + place.x) * layer.out.channels + c].exchange(1) != 0) {
+      return Error(ErrorCode::kInvalidInput, "%s: the server sent row %u, column %u twice", layer.name.c_str(), place.y, place.x);
+    }
+    float* numbers = gather != nullptr ? gather->at(place.y, place.x, c) : thread.numbers();
+    std::copy_n(b + i * bytes, bytes, thread.scratch.data());
+    thread.user.decrypt(a + i * bytes, thread.scratch.data(), static_cast<float>(scales.out[c]), numbers);
+    for (size_t k = 0; k < ops; ++k) apply(layer.ops[k], numbers);
+    if (gather == nullptr) pass_on(index, place.y, place.x, c, numbers, &thread);
   }
   if (gather != nullptr || layer.target == kNoTensor) return ok_status();
-  return send(layer.target, y, x, layer.target_channel, layer.out.channels, thread.b.data());
+  return send(layer.target, place.y, place.x, layer.target_channel + place.channel, place.count, thread.b.data() + place.channel * bytes);
 }
 
 // To the network's output, and encrypted to thread->b.

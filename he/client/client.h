@@ -26,10 +26,15 @@ class Client {
 
   // One row of an input of the network. values: [images][channel][y][x] of the whole input.
   Status send_input(int input, std::span<const float> values, uint32_t y, const Send& send);
-  // Column x of row y of what layer `layer` gives: a and b of every output channel. thread < threads(). Each column once: kInvalidInput
-  // otherwise.
-  Status take(size_t layer, uint32_t y, uint32_t x, const std::byte* a, const std::byte* b, uint32_t thread, const Send& send);
-  // After every column of the row, rows in order.
+  // What layer `layer` gives: a and b of channels [channel, channel + count) at (y, x). thread < threads(). Errors: kInvalidInput where there
+  // is no such place, or it was given before: its answer's id would serve twice.
+  struct Place {
+    uint32_t y = 0, x = 0, channel = 0, count = 0;
+  };
+  Status take(size_t layer, const Place& place, const std::byte* a, const std::byte* b, uint32_t thread, const Send& send);
+  // True where the layer's results leave by finish_row() alone.
+  bool gathers(size_t layer) const { return gathers_[layer] != nullptr; }
+  // After every column and channel of the row, rows in order.
   Status finish_row(size_t layer, uint32_t y, const Send& send);
 
   // Of output i: [images][elements]. Rounded to multiples of what hides the noise.
@@ -55,7 +60,7 @@ class Client {
   std::vector<uint64_t> first_ids_;
   std::vector<std::unique_ptr<Thread>> threads_;
   std::vector<std::unique_ptr<Gather>> gathers_;  // by layer; null where all operations are element by element
-  std::vector<std::unique_ptr<std::atomic<uint8_t>[]>> taken_;  // by layer, row and column
+  std::vector<std::unique_ptr<std::atomic<uint8_t>[]>> taken_;  // by layer: [row][column][channel]
   std::vector<std::vector<float>> outputs_;
 };
 

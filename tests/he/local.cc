@@ -73,7 +73,7 @@ Status run_layers(const Network& net, const Scaling& scaling, const std::vector<
     if (layer.target != kNoTensor) rows.prepare(layer.target);
     for (uint32_t y = 0; y < layer.out.height; ++y) {
       CARREL_RETURN_IF_ERROR(evaluator.row(l, y, &rows, [&](uint32_t x, const std::byte* a, const std::byte* b, uint32_t thread) {
-        return client->take(l, y, x, a, b, thread, send);
+        return client->take(l, {y, x, 0, layer.out.channels}, a, b, thread, send);
       }));
       CARREL_RETURN_IF_ERROR(client->finish_row(l, y, send));
     }
