@@ -147,6 +147,40 @@ TEST_F(CliTest, HelpHasAnExampleForEveryCommand) {
   }
 }
 
+TEST_F(CliTest, HomomorphicHelpHasExamplesToo) {
+  for (const char* command : {"plan", "serve", "infer", "run"}) {
+    const Outcome outcome = carrel({"he", command, "--help"});
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_NE(outcome.out.find(std::string("Example:\n  carrel he ") + command), std::string::npos) << outcome.out;
+  }
+  EXPECT_EQ(carrel({"he", "serve", "m.onnx", "--listen", "127.0.0.1:0"}).status, 2);  // nothing to calibrate with
+}
+
+TEST_F(CliTest, HomomorphicRunAnswersAsThePlainNetwork) {
+  ASSERT_EQ(run({"--input", "x.npy", "-o", "y.npy"}).status, 0);
+  const std::vector<float> expected = read_output("y.npy");
+  const Outcome outcome = carrel({"he", "run", "m.onnx", "--input", "x.npy", "-o", "y.npy", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json report = Json::parse(outcome.out);
+  EXPECT_EQ(report["images"], 1);
+  EXPECT_GT(report["ciphertexts"], 1000);
+  const std::vector<float> output = read_output("y.npy");
+  ASSERT_EQ(output.size(), expected.size());
+  double difference = 0, square = 0;
+  for (size_t i = 0; i < output.size(); ++i) {
+    difference += (output[i] - expected[i]) * (output[i] - expected[i]);
+    square += expected[i] * expected[i];
+  }
+  EXPECT_LT(std::sqrt(difference / square), 0.02);
+}
+
+TEST_F(CliTest, HomomorphicRunRefusesWhatItCannotDo) {
+  expect_refusal(carrel({"he", "run", "m.onnx", "--input", "m.onnx"}), "m.onnx");
+  expect_refusal(carrel({"he", "infer", "--server", "127.0.0.1:1", "--input", "x.npy"}), "127.0.0.1:1");
+  expect_refusal(carrel({"he", "infer", "--server", "nowhere", "--input", "x.npy"}), "HOST:PORT");
+  expect_refusal(carrel({"he", "plan", "m.onnx", "--calibrate", "nothing.npy"}), "nothing.npy");
+}
+
 TEST_F(CliTest, WrongUsageIsTwo) {
   EXPECT_EQ(carrel({}).status, 2);
   EXPECT_EQ(carrel({"frobnicate"}).status, 2);

@@ -21,7 +21,9 @@ class Workers {
     std::vector<std::byte> payload;
   };
 
-  Workers(Client* client, const Client::Send& send, size_t polynomial_bytes) : client_(*client), send_(send), bytes_(polynomial_bytes) {
+  // A failure ends the connection, so that nobody waits for more.
+  Workers(Client* client, const Client::Send& send, size_t polynomial_bytes, Connection* connection)
+      : client_(*client), send_(send), bytes_(polynomial_bytes), connection_(*connection) {
     for (uint32_t i = 0; i < client->threads(); ++i) threads_.emplace_back([this, i] { work(i); });
   }
   ~Workers() {
@@ -34,6 +36,15 @@ class Workers {
   }
   Workers(const Workers&) = delete;
 
+  // A job with a payload that has served, so that its memory is there.
+  Job spare() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Job job;
+    if (spares_.empty()) return job;
+    job.payload = std::move(spares_.back());
+    spares_.pop_back();
+    return job;
+  }
   Status add(Job job) {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return jobs_.size() < 2 * threads_.size() || !status_.ok(); });
@@ -41,6 +52,11 @@ class Workers {
     jobs_.push_back(std::move(job));
     changed_.notify_all();
     return ok_status();
+  }
+  // What went wrong first: with a worker, or what the caller saw.
+  Status failure(const Status& seen) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return status_.ok() ? seen : status_;
   }
   // Until nothing is left to do.
   Status wait() {
@@ -55,7 +71,7 @@ class Workers {
     for (;;) {
       changed_.wait(lock, [&] { return closing_ || !jobs_.empty(); });
       if (closing_) return;
-      const Job job = std::move(jobs_.front());
+      Job job = std::move(jobs_.front());
       jobs_.pop_front();
       ++busy_;
       lock.unlock();
@@ -63,7 +79,11 @@ class Workers {
       const Status status = client_.take(job.layer, job.place, a, a + job.place.count * bytes_, index, send_);
       lock.lock();
       --busy_;
-      if (!status.ok() && status_.ok()) status_ = status;
+      spares_.push_back(std::move(job.payload));
+      if (!status.ok() && status_.ok()) {
+        status_ = status;
+        connection_.stop();
+      }
       changed_.notify_all();
     }
   }
@@ -71,9 +91,11 @@ class Workers {
   Client& client_;
   const Client::Send& send_;
   size_t bytes_;
+  Connection& connection_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
+  std::vector<std::vector<std::byte>> spares_;
   uint32_t busy_ = 0;
   bool closing_ = false;
   Status status_ = ok_status();
@@ -143,12 +165,13 @@ class Session {
 
   Status receive_results(Client* client, const Client::Send& send, const std::function<void(uint64_t, uint64_t)>& progress) {
     for (const Layer& layer : net().layers) expected_ += layer.out.count();
-    Workers workers(client, send, plan_.scaling.ring.polynomial_bytes());
+    Workers workers(client, send, plan_.scaling.ring.polynomial_bytes(), &connection_);
     uint64_t done = 0, of_row = 0;
     std::vector<uint32_t> next_row(net().layers.size());
     while (done < expected_) {
-      Workers::Job job;
-      CARREL_RETURN_IF_ERROR(receive_job(&job));
+      Workers::Job job = workers.spare();
+      const Status received = receive_job(&job);
+      if (!received.ok()) return workers.failure(received);
       const Layer& layer = net().layers[job.layer];
       const Client::Place place = job.place;
       const size_t index = job.layer;

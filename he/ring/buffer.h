@@ -1,17 +1,16 @@
 #pragma once
-// Memory for polynomials: 64-byte aligned, not cleared.
+// Memory for polynomials: 64-byte aligned, of unspecified content. Large ones lie in huge pages where the system has them.
 #include <cstddef>
 #include <memory>
-#include <new>
 
 namespace carrel::he {
 
 struct BufferDelete {
-  void operator()(std::byte* data) const { ::operator delete[](data, std::align_val_t{64}); }
+  size_t bytes = 0;
+  void operator()(std::byte* data) const;
 };
 using Buffer = std::unique_ptr<std::byte[], BufferDelete>;
-inline Buffer make_buffer(size_t bytes) {
-  return Buffer(static_cast<std::byte*>(::operator new[](bytes > 0 ? bytes : 64, std::align_val_t{64})));
-}
+// Throws std::bad_alloc, as new does.
+Buffer make_buffer(size_t bytes);
 
 }  // namespace carrel::he

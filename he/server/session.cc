@@ -67,19 +67,16 @@ class Session {
 
   Status compute(const std::function<void(uint64_t, uint64_t)>& progress) {
     Evaluator evaluator(net_, scaling_, seed_, options_.cpu, options_.threads);
-    const std::vector<size_t> last = last_uses();
     uint64_t done = 0, all = 0;
     for (const Layer& layer : net_.layers) all += layer.out.height;
     for (size_t l = 0; l < net_.layers.size(); ++l) {
       const Layer& layer = net_.layers[l];
+      rows_.begin_layer(l);
       for (uint32_t y = 0; y < layer.out.height; ++y) {
         CARREL_RETURN_IF_ERROR(evaluator.row(l, y, &rows_, [&](uint32_t x, const std::byte* a, const std::byte* b, uint32_t) {
           return send_column(l, y, x, a, b);
         }));
         progress(++done, all);
-      }
-      for (size_t t = 0; t < last.size(); ++t) {
-        if (last[t] == l) rows_.drop(static_cast<TensorId>(t));
       }
     }
     return ok_status();
@@ -95,15 +92,6 @@ class Session {
                                               {a + c * bytes, count * bytes}, {b + c * bytes, count * bytes}));
     }
     return ok_status();
-  }
-
-  std::vector<size_t> last_uses() const {
-    std::vector<size_t> last(net_.tensors.size(), 0);
-    for (size_t l = 0; l < net_.layers.size(); ++l) {
-      last[static_cast<size_t>(net_.layers[l].input)] = l;
-      if (net_.layers[l].addend != kNoTensor) last[static_cast<size_t>(net_.layers[l].addend)] = l;
-    }
-    return last;
   }
 
   // Of both polynomials.

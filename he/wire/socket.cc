@@ -49,8 +49,10 @@ Status resolve(const std::string& address, bool listener, Addresses* out) {
 }
 
 void tune(int fd) {
-  const int one = 1;
+  const int one = 1, buffer_bytes = 4 << 20;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
 }
 
 }  // namespace
