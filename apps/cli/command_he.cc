@@ -70,7 +70,7 @@ Graph inputs_of(const he::Network& network) {
 Result<he::Batch> to_batch(const std::vector<Tensor>& inputs) {
   he::Batch batch;
   batch.images = static_cast<uint32_t>(inputs.empty() ? 0 : inputs[0].shape[0]);
-  for (const Tensor& t : inputs) batch.inputs.emplace_back(t.f32().begin(), t.f32().end());
+  for (const Tensor& t : inputs) batch.inputs.push_back(t.f32());
   return batch;
 }
 
@@ -117,8 +117,10 @@ void run_serve(const Options& options) {
 
 void run_infer(const Options& options) {
   check_array_file(options.output, 1);
+  std::vector<Tensor> inputs;
   const he::ClientAnswer answer = infer(options, options.address, [&](const he::Network& network) {
-    return to_batch(load_inputs(inputs_of(network), options.input));
+    inputs = load_inputs(inputs_of(network), options.input);
+    return to_batch(inputs);
   });
   give_answer(options, answer, {{"server", options.address}});
 }

@@ -149,7 +149,7 @@ class Session {
     return ok_status();
   }
 
-  Status send_inputs(Client* client, const std::vector<std::vector<float>>& inputs, const Client::Send& send) {
+  Status send_inputs(Client* client, const std::vector<std::span<const float>>& inputs, const Client::Send& send) {
     size_t count = 0;
     for (const TensorInfo& t : net().tensors) count += t.input >= 0;
     if (count != inputs.size()) return Error(ErrorCode::kInvalidInput, "the network has %zu inputs, not %zu", count, inputs.size());
@@ -166,8 +166,9 @@ class Session {
   Status receive_results(Client* client, const Client::Send& send, const std::function<void(uint64_t, uint64_t)>& progress) {
     for (const Layer& layer : net().layers) expected_ += layer.out.count();
     Workers workers(client, send, plan_.scaling.ring.polynomial_bytes(), &connection_);
-    uint64_t done = 0, of_row = 0;
+    uint64_t done = 0;
     std::vector<uint32_t> next_row(net().layers.size());
+    std::vector<uint64_t> of_row(net().layers.size());  // ciphertexts
     while (done < expected_) {
       Workers::Job job = workers.spare();
       const Status received = receive_job(&job);
@@ -182,9 +183,9 @@ class Session {
       done += place.count;
       progress(done, expected_);
       if (!client->gathers(index)) continue;
-      of_row += place.count;
-      if (of_row < uint64_t{layer.out.width} * layer.out.channels) continue;
-      of_row = 0;
+      of_row[index] += place.count;
+      if (of_row[index] < uint64_t{layer.out.width} * layer.out.channels) continue;
+      of_row[index] = 0;
       ++next_row[index];
       CARREL_RETURN_IF_ERROR(workers.wait());
       CARREL_RETURN_IF_ERROR(client->finish_row(index, place.y, send));

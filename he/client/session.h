@@ -19,9 +19,9 @@ struct ClientAnswer {
   double seconds = 0;                       // from hello to the last answer
   uint64_t ciphertexts = 0;                 // decrypted
 };
-// What goes in: for each input of the network [images][elements], in the order of the server's plan.
+// What goes in: for each input of the network [images][elements], in the order of the server's plan. Outlives the exchange.
 struct Batch {
-  std::vector<std::vector<float>> inputs;
+  std::vector<std::span<const float>> inputs;
   uint32_t images = 0;
 };
 // load: called with the server's plan, without weights and graph. progress(done, all): ciphertexts.

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <new>
+#include <utility>
 
 namespace carrel::he {
 namespace {
@@ -24,6 +25,34 @@ Buffer make_buffer(size_t bytes) {
   if (memory == MAP_FAILED) throw std::bad_alloc();
   madvise(memory, bytes, MADV_HUGEPAGE);  // a wish
   return Buffer(static_cast<std::byte*>(memory), {bytes});
+}
+
+Buffer BufferPool::take(size_t bytes) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (size_t i = 0; i < spares_.size(); ++i) {
+      const size_t size = spares_[i].get_deleter().bytes;
+      if (size < bytes || size / 2 > bytes) continue;
+      std::swap(spares_[i], spares_.back());
+      Buffer taken = std::move(spares_.back());
+      spares_.pop_back();
+      bytes_ -= size;
+      return taken;
+    }
+  }
+  return make_buffer(bytes);
+}
+
+void BufferPool::give(Buffer buffer) {
+  const size_t size = buffer.get_deleter().bytes;
+  if (buffer == nullptr || size > most_bytes_) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  bytes_ += size;
+  spares_.push_back(std::move(buffer));
+  while (bytes_ > most_bytes_) {
+    bytes_ -= spares_.front().get_deleter().bytes;
+    spares_.erase(spares_.begin());
+  }
 }
 
 }  // namespace carrel::he

@@ -19,12 +19,14 @@ class ArrivingRows final : public RowSource {
   // Nothing more arrives: whoever waits gets this.
   void fail(const Error& error);
 
-  // Waits until all of the row is there.
-  Result<const std::byte*> pin(TensorId tensor, uint32_t y) override;
-  // In the last layer that reads the tensor the row goes.
-  void unpin(TensorId tensor, uint32_t y) override;
-  // From the thread that pins.
-  void begin_layer(size_t layer) { layer_ = layer; }
+  bool has(TensorId tensor, uint32_t y);
+  // Counts rows that came. Waits until it is not `seen`. Errors: what fail() was given.
+  uint64_t arrivals();
+  Status wait_for_more(uint64_t seen);
+
+  // Of a row that has().
+  Result<const std::byte*> row(TensorId tensor, uint32_t y) override;
+  void done(const Reader& reader, uint32_t below) override;
   uint64_t most_bytes() const { return most_bytes_; }
 
  private:
@@ -32,22 +34,24 @@ class ArrivingRows final : public RowSource {
     Buffer data;
     std::vector<bool> here;  // polynomials
     uint64_t missing = 0;
-    uint32_t pins = 0;
-    bool dropped = false;
   };
-  Buffer new_buffer(size_t bytes);
-  void recycle(Buffer buffer);
+  struct TensorRows {
+    std::vector<Row> rows;
+    std::vector<std::pair<Reader, uint32_t>> readers;  // who needs no row below
+    uint32_t gone = 0;                                 // rows below are needed by nobody
+  };
+  TensorRows& of(TensorId tensor) { return tensors_[static_cast<size_t>(tensor)]; }
+  void free_row(Row* row);
 
   const Network& network_;
   size_t polynomial_bytes_;
   std::mutex mutex_;
   std::condition_variable arrived_;
-  std::vector<std::vector<Row>> rows_;
+  std::vector<TensorRows> tensors_;
   Status failed_ = ok_status();
-  std::vector<size_t> last_use_;  // by tensor: layer
-  size_t layer_ = 0;
-  std::vector<Buffer> spares_;    // touching fresh memory costs more than what is written to it
-  uint64_t bytes_ = 0, most_bytes_ = 0, spare_bytes_ = 0;
+  uint64_t arrivals_ = 0;
+  uint64_t bytes_ = 0, most_bytes_ = 0;
+  BufferPool pool_;
 };
 
 }  // namespace carrel::he

@@ -65,21 +65,38 @@ class Session {
     }
   }
 
+  // The last layer that has all it needs runs a row: what has been made is used up before more is, and no tensor is ever held
+  // whole. Layers run ahead only while the client is busy.
   Status compute(const std::function<void(uint64_t, uint64_t)>& progress) {
     Evaluator evaluator(net_, scaling_, seed_, options_.cpu, options_.threads);
+    std::vector<uint32_t> next(net_.layers.size());
     uint64_t done = 0, all = 0;
     for (const Layer& layer : net_.layers) all += layer.out.height;
-    for (size_t l = 0; l < net_.layers.size(); ++l) {
-      const Layer& layer = net_.layers[l];
-      rows_.begin_layer(l);
-      for (uint32_t y = 0; y < layer.out.height; ++y) {
-        CARREL_RETURN_IF_ERROR(evaluator.row(l, y, &rows_, [&](uint32_t x, const std::byte* a, const std::byte* b, uint32_t) {
-          return send_column(l, y, x, a, b);
-        }));
-        progress(++done, all);
+    while (done < all) {
+      const uint64_t seen = rows_.arrivals();
+      size_t l = net_.layers.size();
+      while (l > 0 && !ready(l - 1, next[l - 1])) --l;
+      if (l-- == 0) {
+        CARREL_RETURN_IF_ERROR(rows_.wait_for_more(seen));
+        continue;
       }
+      const uint32_t y = next[l]++;
+      CARREL_RETURN_IF_ERROR(evaluator.row(l, y, &rows_, [&](uint32_t x, const std::byte* a, const std::byte* b, uint32_t) {
+        return send_column(l, y, x, a, b);
+      }));
+      progress(++done, all);
     }
     return ok_status();
+  }
+
+  bool ready(size_t l, uint32_t y) {
+    const Layer& layer = net_.layers[l];
+    if (y >= layer.out.height) return false;
+    const Rows wanted = input_rows(net_, l, y);
+    for (uint32_t in = wanted.end; in > wanted.begin; --in) {
+      if (!rows_.has(layer.input, in - 1)) return false;
+    }
+    return layer.addend == kNoTensor || rows_.has(layer.addend, y);
   }
 
   Status send_column(size_t l, uint32_t y, uint32_t x, const std::byte* a, const std::byte* b) {

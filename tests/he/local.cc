@@ -14,12 +14,12 @@ class MemoryRows final : public RowSource {
   MemoryRows(const Network& network, const RingParams& ring) : network_(network), bytes_(ring.polynomial_bytes()) {
     for (const TensorInfo& t : network.tensors) rows_.emplace_back(t.shape.height);
   }
-  Result<const std::byte*> pin(TensorId tensor, uint32_t y) override {
+  Result<const std::byte*> row(TensorId tensor, uint32_t y) override {
     const Buffer& row = rows_[static_cast<size_t>(tensor)][y];
     if (row == nullptr) return Error(ErrorCode::kIo, "row %u of tensor %d is not there yet", y, tensor);
     return row.get();
   }
-  void unpin(TensorId, uint32_t) override {}
+  void done(const Reader&, uint32_t) override {}
 
   void prepare(TensorId tensor) {
     const MapShape& shape = network_.tensors[static_cast<size_t>(tensor)].shape;

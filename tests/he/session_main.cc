@@ -70,7 +70,7 @@ class SessionTest : public ::testing::Test {
     other.join();
     return answer;
   }
-  static Result<Batch> batch() { return Batch{{std::vector<float>(input_.f32().begin(), input_.f32().end())}, kImages}; }
+  static Result<Batch> batch() { return Batch{{input_.f32()}, kImages}; }
   static Status send_text(Connection* connection, FrameType type, const std::string& text) {
     return connection->send({type, 0, {kWireVersion}}, std::as_bytes(std::span(text)));
   }
