@@ -16,13 +16,22 @@ constexpr uint64_t kMostGatheredBytes = uint64_t{8} << 30;
 }  // namespace
 
 struct Client::Thread {
-  Thread(const ClientKey& key, uint32_t degree) : user(key), values(degree * sizeof(float)) {}
-  ~Thread() { wipe(values.data(), values.size()); }
+  Thread(const ClientKey& key, const RingParams& ring)
+      : user(key), decrypted(make_buffer(ring.polynomial_bytes())), values(make_buffer(kArrays * ring.degree * sizeof(float))),
+        decrypted_bytes(ring.polynomial_bytes()), degree(ring.degree) {}
+  ~Thread() {
+    wipe(decrypted.get(), decrypted_bytes);
+    wipe(values.get(), kArrays * degree * sizeof(float));
+  }
+  Thread(const Thread&) = delete;
+
+  static constexpr size_t kArrays = 3;
   KeyUser user;
-  std::vector<std::byte> values;
-  std::vector<std::byte> b;       // what goes to the server
-  std::vector<std::byte> scratch; // a polynomial that decryption destroys
-  float* numbers() { return reinterpret_cast<float*>(values.data()); }
+  std::vector<std::byte> b;  // what goes to the server
+  Buffer decrypted;          // one polynomial
+  Buffer values;             // of one ciphertext each
+  size_t decrypted_bytes, degree;
+  float* numbers(size_t array = 0) { return reinterpret_cast<float*>(values.get()) + array * degree; }
 };
 
 // Rows that a layer's operation on windows or channels still needs, after the operations before it.
@@ -67,7 +76,7 @@ Result<std::unique_ptr<Client>> Client::make(const Network& network, const Scali
   CARREL_ASSIGN(client->key_, ClientKey::make(scaling.ring, cpu));
   client->first_ids_ = first_ids(network);
   for (uint32_t i = 0; i < std::max(1u, threads); ++i) {
-    client->threads_.push_back(std::make_unique<Thread>(*client->key_, scaling.ring.degree));
+    client->threads_.push_back(std::make_unique<Thread>(*client->key_, scaling.ring));
   }
   uint64_t gathered = 0;
   for (const Layer& layer : network.layers) {
@@ -135,7 +144,6 @@ Status Client::take(size_t index, const Place& place, const std::byte* a, const 
   Thread& thread = *threads_[thread_index];
   const Gather* gather = gathers_[index].get();
   const size_t bytes = scaling_.ring.polynomial_bytes(), ops = gather != nullptr ? gather->op : layer.ops.size();
-  thread.scratch.resize(bytes);
   thread.b.resize(layer.out.channels * bytes);
   for (uint32_t i = 0; i < place.count; ++i) {
     const uint32_t c = place.channel + i;
@@ -143,8 +151,8 @@ Status Client::take(size_t index, const Place& place, const std::byte* a, const 
       return Error(ErrorCode::kInvalidInput, "%s: the server sent row %u, column %u twice", layer.name.c_str(), place.y, place.x);
     }
     float* numbers = gather != nullptr ? gather->at(place.y, place.x, c) : thread.numbers();
-    std::copy_n(b + i * bytes, bytes, thread.scratch.data());
-    thread.user.decrypt(a + i * bytes, thread.scratch.data(), static_cast<float>(scales.out[c]), numbers);
+    std::copy_n(b + i * bytes, bytes, thread.decrypted.get());
+    thread.user.decrypt(a + i * bytes, thread.decrypted.get(), static_cast<float>(scales.out[c]), numbers);
     for (size_t k = 0; k < ops; ++k) apply(layer.ops[k], numbers);
     if (gather == nullptr) pass_on(index, place.y, place.x, c, numbers, &thread);
   }
@@ -178,7 +186,9 @@ void Client::pool(const Gather& gather, const Window& w, uint32_t y, uint32_t x,
 
 // In place, of every channel of a pixel.
 void Client::softmax(const Gather& gather, bool logarithm, uint32_t y, uint32_t x, Thread* thread) const {
-  std::vector<float> most(gather.degree, -INFINITY), sum(gather.degree, 0.0f);
+  float *most = thread->numbers(1), *sum = thread->numbers(2);
+  std::fill_n(most, gather.degree, -INFINITY);
+  std::fill_n(sum, gather.degree, 0.0f);
   for (uint32_t c = 0; c < gather.in.channels; ++c) {
     const float* in = gather.at(y, x, c);
     for (uint32_t i = 0; i < gather.degree; ++i) most[i] = std::max(most[i], in[i]);
@@ -192,13 +202,11 @@ void Client::softmax(const Gather& gather, bool logarithm, uint32_t y, uint32_t 
     for (uint32_t i = 0; i < gather.degree; ++i) sum[i] += part[i];
     if (!logarithm) std::copy_n(part, gather.degree, in);
   }
-  if (logarithm) apply({ClientOp::Kind::kUnary, {UnaryFn::kLog, 0, 0}, {}}, sum.data());
+  if (logarithm) apply({ClientOp::Kind::kUnary, {UnaryFn::kLog, 0, 0}, {}}, sum);
   for (uint32_t c = 0; c < gather.in.channels; ++c) {
     float* in = gather.at(y, x, c);
     for (uint32_t i = 0; i < gather.degree; ++i) in[i] = logarithm ? in[i] - sum[i] : in[i] / sum[i];
   }
-  wipe(most.data(), most.size() * sizeof(float));
-  wipe(sum.data(), sum.size() * sizeof(float));
 }
 
 Status Client::finish_pixel(size_t index, uint32_t y, uint32_t x, Thread* thread, const Send& send) {
