@@ -10,7 +10,7 @@ namespace carrel::he {
 namespace {
 
 // Of packed rows that wait to serve again.
-constexpr size_t kPoolBytes = size_t{256} << 20;
+constexpr size_t kPoolBytes = size_t{512} << 20;
 
 }  // namespace
 

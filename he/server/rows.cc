@@ -6,7 +6,7 @@
 namespace carrel::he {
 namespace {
 
-constexpr size_t kPoolBytes = size_t{256} << 20;
+constexpr size_t kPoolBytes = size_t{512} << 20;
 
 }  // namespace
 
