@@ -125,7 +125,8 @@ void run_infer(const Options& options) {
   give_answer(options, answer, {{"server", options.address}});
 }
 
-// The server as a child, which has the network and no key; what it reports comes through a pipe.
+// The server as a child, to try things out: it has no key, which is made after the fork, but the memory of its parent at that moment, inputs
+// included. `serve` and `infer` are what protects them. What the child reports comes through a pipe.
 struct ServerProcess {
   pid_t child = -1;
   int report = -1;

@@ -96,7 +96,7 @@ Status Client::send_input(int input, std::span<const float> values, uint32_t y, 
   const auto found = std::find_if(net_.tensors.begin(), net_.tensors.end(), [&](const TensorInfo& t) { return t.input == input; });
   const TensorId tensor = static_cast<TensorId>(found - net_.tensors.begin());
   const MapShape& shape = found->shape;
-  if (values.size() != shape.count() * images_) return Error(ErrorCode::kInvalidInput, "input %d has another shape", input);
+  if (values.size() != shape.count() * images_ || y >= shape.height) return Error(ErrorCode::kInvalidInput, "input %d has another shape", input);
   const uint32_t degree = scaling_.ring.degree;
   const size_t bytes = scaling_.ring.polynomial_bytes();
   return in_parallel(threads(), shape.width, [&](uint32_t x, uint32_t index) -> Status {

@@ -1,5 +1,6 @@
 #include "he/plan/client_plan.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -166,6 +167,22 @@ Layer parse_layer(Reader* r, const Json& json, const Network& network, LayerScal
   return layer;
 }
 
+// Inputs are numbered from 0, each of one tensor.
+void check_inputs(Reader* r, const Network& network) {
+  std::vector<bool> seen(network.tensors.size());
+  size_t count = 0;
+  for (const TensorInfo& t : network.tensors) {
+    if (t.input < 0) continue;
+    const size_t input = static_cast<size_t>(t.input);
+    r->require(input < seen.size() && !seen[input], "an input of two tensors");
+    if (!r->ok()) return;
+    seen[input] = true;
+    ++count;
+  }
+  r->require(std::find(seen.begin(), seen.begin() + static_cast<std::ptrdiff_t>(count), false) == seen.begin() + static_cast<std::ptrdiff_t>(count),
+             "inputs with a gap");
+}
+
 // No ciphertext and no output may be made twice: the second would be under an id that served.
 void check_targets(Reader* r, const Network& network) {
   std::vector<std::vector<std::pair<uint32_t, uint32_t>>> taken(network.tensors.size());
@@ -179,6 +196,7 @@ void check_targets(Reader* r, const Network& network) {
     }
     taken[static_cast<size_t>(layer.target)].push_back(mine);
   }
+  r->require(!outputs.empty() && std::find(outputs.begin(), outputs.end(), 0) == outputs.end(), "an output that no layer makes");
 }
 
 }  // namespace
@@ -229,6 +247,7 @@ Result<ClientPlan> parse_client_plan(std::string_view text) {
     for (const Json& d : r.list(r.at(o, "shape"), Shape::kMaxRank, "an output's shape")) {
       r.require(shape.push_back(r.integer(d, 1, 1 << 24, "a dimension")), "an output's shape");
     }
+    r.require(shape.rank() > 0, "an output's shape");
     const Result<uint64_t> count = shape.element_count();
     r.require(count.ok() && *count <= kMostElements, "an output that is too large");
     net.output_shapes.push_back(shape);
@@ -243,6 +262,7 @@ Result<ClientPlan> parse_client_plan(std::string_view text) {
   uint64_t all = 0;
   for (const Layer& layer : net.layers) all += layer.out.count();
   r.require(all <= kMostElements, "more ciphertexts than can be");
+  check_inputs(&r, net);
   check_targets(&r, net);
   CARREL_RETURN_IF_ERROR(r.status());
   return plan;

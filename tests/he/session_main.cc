@@ -202,5 +202,20 @@ TEST_F(SessionTest, PlansComeBackAsTheyWere) {
   }
 }
 
+// Each would make the client read or encrypt what it must not.
+TEST_F(SessionTest, PlansThatContradictThemselvesAreRefused) {
+  Network two_inputs = network_;
+  two_inputs.tensors[1].input = 0;
+  Network gap = network_;
+  gap.tensors[0].input = 1;
+  Network no_output = network_;
+  no_output.layers.back().output = -1;
+  Network twice = network_;
+  twice.layers[1].target = twice.layers[0].target;
+  for (const Network& wrong : {two_inputs, gap, no_output, twice}) {
+    EXPECT_FALSE(parse_client_plan(encode_client_plan(wrong, scaling_)).ok());
+  }
+}
+
 }  // namespace
 }  // namespace carrel::he
